@@ -1,0 +1,3 @@
+//! (skeleton)
+pub mod argv;
+pub mod runtime;

@@ -1,0 +1,1 @@
+//! Image references as people type them.

@@ -1,0 +1,1 @@
+//! The subjects of an image: index, manifests and configs, from their bytes.

@@ -1,0 +1,8 @@
+//! (skeleton)
+pub mod checkpoint;
+pub mod client;
+pub mod index;
+pub mod sequencer;
+pub mod state;
+pub mod statement;
+pub mod tiles;

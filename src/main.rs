@@ -1,0 +1,2 @@
+//! vcn-hook.
+fn main() {}

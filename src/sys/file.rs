@@ -1,0 +1,148 @@
+//! Files: bounded reads, root-owned reads, durable replacement.
+//!
+//! Owns how bytes get from and to a disk safely. What they mean is the caller's.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Component, Path, PathBuf};
+
+use nix::libc;
+
+/// Opens a regular file for reading, following no symlink in its last component and blocking on nothing.
+///
+/// # Errors
+/// The operating system's, or `InvalidInput` when it is no regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        ));
+    }
+    Ok(file)
+}
+
+/// Reads a whole regular file of at most `cap` bytes.
+///
+/// # Errors
+/// The operating system's; `InvalidInput` when it is no regular file; `FileTooLarge` when it is longer than `cap`.
+pub fn read_capped(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
+    read_all(open_regular(path)?, cap)
+}
+
+/// As [`read_capped`], for a file that only root can have written: the file and every
+/// directory above it are owned by `owner` (uid 0 in production) or root, and
+/// not writable by group or others.
+///
+/// # Errors
+/// As [`read_capped`], and `PermissionDenied` naming the first path that others can change.
+pub fn read_owned(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
+    check_owned_path(path)?;
+    let file = open_regular(path)?;
+    check_owned(path, &file.metadata()?)?;
+    read_all(file, cap)
+}
+
+/// Checks that every existing directory above `path` is root's alone.
+///
+/// # Errors
+/// `PermissionDenied` naming the first directory that others can change; `InvalidInput` for a relative path.
+pub fn check_owned_path(path: &Path) -> io::Result<()> {
+    if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a plain absolute path",
+        ));
+    }
+    for directory in path.ancestors().skip(1) {
+        let metadata = std::fs::symlink_metadata(directory)?;
+        // A sticky, world-writable directory (/tmp) lets others add names but not replace root's.
+        let sticky = metadata.is_dir() && metadata.mode() & libc::S_ISVTX != 0;
+        if !sticky {
+            check_owned(directory, &metadata)?;
+        } else if metadata.uid() != 0 {
+            return Err(not_roots(directory));
+        }
+    }
+    Ok(())
+}
+
+fn check_owned(path: &Path, metadata: &std::fs::Metadata) -> io::Result<()> {
+    if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
+        return Err(not_roots(path));
+    }
+    Ok(())
+}
+
+fn not_roots(path: &Path) -> io::Error {
+    let text = format!("'{}' can be changed by others than root", path.display());
+    io::Error::new(io::ErrorKind::PermissionDenied, text)
+}
+
+fn read_all(file: File, cap: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(cap.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > cap {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("longer than {cap} bytes"),
+        ));
+    }
+    Ok(bytes)
+}
+
+/// Replaces `path` durably and atomically: temporary file beside it, fsync, rename, fsync of the directory.
+///
+/// # Errors
+/// The operating system's. After an error `path` is still what it was.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let temporary = temporary_beside(path)?;
+    let written =
+        write_new(&temporary, bytes, mode).and_then(|()| std::fs::rename(&temporary, path));
+    if let Err(error) = written {
+        // Best effort: the error that matters is the first one, and sync sweeps stale temporaries.
+        let _ = std::fs::remove_file(&temporary);
+        return Err(error);
+    }
+    sync_directory(path.parent().unwrap_or_else(|| Path::new(".")))
+}
+
+/// Writes a new file and waits until its bytes are on disk. Fails if the name is taken.
+///
+/// # Errors
+/// The operating system's.
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Waits until the names in a directory are on disk.
+///
+/// # Errors
+/// The operating system's.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// The name of a temporary file for `path`: the same directory, hidden, ending in this process's id.
+///
+/// # Errors
+/// `InvalidInput` when `path` has no file name.
+pub fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut temporary = std::ffi::OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    Ok(path.with_file_name(temporary))
+}

@@ -1,0 +1,11 @@
+//! Every unsafe block and every raw system call of the program.
+//!
+//! Owns how the kernel is asked; refuses to know what for.
+
+#![allow(
+    unsafe_code,
+    reason = "the one module that may; see tests/architecture.rs"
+)]
+
+pub mod clock;
+pub mod file;

@@ -1,0 +1,4 @@
+//! (skeleton)
+pub mod agent;
+pub mod keys;
+pub mod root;

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# install-needs.sh build|test|bench|demo: installs what that target needs and this machine lacks.
+# Installs nothing that is there, starts no service, and leaves no policy file of its own behind.
+set -euo pipefail
+
+want=${1:?usage: install-needs.sh build|test|bench|demo}
+
+# command or file -> Debian package
+declare -A build_needs=([cc]=gcc [musl-gcc]=musl-tools)
+declare -A engine_needs=([dockerd]=docker.io [docker]=docker.io [containerd]=containerd [runc]=runc
+    [docker-registry]=docker-registry [/bin/busybox]=busybox-static [curl]=curl)
+declare -A test_needs=([strace]=strace [crun]=crun [nginx]=nginx-light [jq]=jq [skopeo]=skopeo)
+
+missing=()
+need() { # need NAME_OF_TABLE
+    local -n table=$1
+    local what
+    for what in "${!table[@]}"; do
+        case $what in
+        /*) [ -e "$what" ] || missing+=("${table[$what]}") ;;
+        *) PATH=$PATH:/usr/sbin:/sbin command -v "$what" >/dev/null || missing+=("${table[$what]}") ;;
+        esac
+    done
+}
+need build_needs
+case $want in
+build) ;;
+demo) need engine_needs ;;
+test | bench) need engine_needs && need test_needs ;;
+*) echo "install-needs.sh: unknown target '$want'" >&2 && exit 64 ;;
+esac
+# The busybox of Debian's `busybox` package is dynamic; images are made of the static one.
+if [ "$want" != build ] && [ -e /bin/busybox ] && ldd /bin/busybox >/dev/null 2>&1; then
+    missing+=(busybox-static)
+fi
+
+if [ "${#missing[@]}" -gt 0 ]; then
+    if [ "$(id -u)" != 0 ]; then
+        echo "install-needs.sh: as root, install: ${missing[*]}" >&2
+        exit 1
+    fi
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    echo "installing ${missing[*]}"
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null 2>&1 || {
+        apt-get update -qq
+        apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    }
+fi
+
+if ! command -v cargo >/dev/null; then
+    echo "install-needs.sh: no cargo; install Rust 1.89 or newer, for example with rustup" >&2
+    exit 1
+fi
+target=x86_64-unknown-linux-musl
+if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ]; then
+    rustup target add "$target"
+fi

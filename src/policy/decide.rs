@@ -1,0 +1,118 @@
+//! The verdict: what the ledger says first, then what no digest can say.
+//!
+//! Owns the order of precedence. A refusal by the ledger is told before any
+//! other; the floor stands in for a missing word and never against a given one.
+
+use crate::allowlist::record::{Record, Status};
+use crate::image::digest::ChainId;
+use crate::image::identity::Identity;
+use crate::policy::facts::Facts;
+use crate::policy::gatebin::{GateBin, Mode, Response};
+use crate::policy::rules;
+use crate::policy::standing::{Standing, standing};
+use crate::verdict::{Reason, ReasonCode, Undecided, Verdict};
+
+/// Everything that one decision is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// What is about to start.
+    pub identity: &'a Identity,
+    /// The records of its config digest, or why there is no verified answer.
+    pub records: Result<&'a [Record], &'a Reason>,
+    /// Whether the allowlist is recent enough, or why not.
+    pub freshness: Result<(), &'a Reason>,
+    /// The chain that the image's own config names; read only for images on the floor.
+    pub chain_of_config: Option<ChainId>,
+    /// What no digest says.
+    pub facts: &'a Facts,
+    /// The node's clock, in Unix seconds.
+    pub now: u64,
+}
+
+/// Decides one start.
+pub fn decide(gate: &GateBin, case: &Case<'_>) -> Verdict {
+    let from_ledger = ledger(gate, case);
+    if matches!(from_ledger, Verdict::Deny(_)) {
+        return from_ledger;
+    }
+    match rules::broken(&gate.rules, case.identity, case.facts) {
+        Some((Response::Deny, reason)) => Verdict::Deny(reason),
+        Some((Response::Warn, reason)) => Verdict::Warn(reason),
+        Some((Response::Allow, _)) | None => from_ledger,
+    }
+}
+
+/// What it means that nothing could be decided: no, unless a policy of its own says otherwise.
+///
+/// This is where the product fails closed.
+pub fn on_failure(gate: &GateBin, undecided: Undecided) -> Verdict {
+    let Undecided(reason) = undecided;
+    let permitted = match reason.code {
+        ReasonCode::Build => gate.rules.build,
+        ReasonCode::Restore => gate.rules.restore,
+        _ => Response::Deny,
+    };
+    match permitted {
+        Response::Deny => Verdict::Deny(reason),
+        Response::Warn => Verdict::Warn(reason),
+        Response::Allow => Verdict::Allow(Reason {
+            code: ReasonCode::Permitted,
+            ..reason
+        }),
+    }
+}
+
+/// What a verdict does on this node: in audit mode a refusal lets it start, and says so.
+pub fn enforced(mode: Mode, verdict: Verdict) -> Verdict {
+    match (mode, verdict) {
+        (Mode::Audit, Verdict::Deny(reason)) => Verdict::Warn(reason),
+        (_, verdict) => verdict,
+    }
+}
+
+fn ledger(gate: &GateBin, case: &Case<'_>) -> Verdict {
+    let records = match case.records {
+        Ok(records) => records,
+        Err(reason) => return floor(gate, case).unwrap_or_else(|| Verdict::Deny(reason.clone())),
+    };
+    let standing = standing(&gate.trust, records, Some(&case.identity.chain), case.now);
+    let withdrawn = matches!(
+        standing.status,
+        Status::Untrusted | Status::Unsupported | Status::Revoked
+    );
+    if let Err(stale) = case.freshness
+        && !(withdrawn && standing.response == Response::Deny)
+    {
+        return floor(gate, case).unwrap_or_else(|| Verdict::Deny(stale.clone()));
+    }
+    let missing = matches!(
+        standing.reason.code,
+        ReasonCode::Unknown | ReasonCode::Lapsed | ReasonCode::Quorum
+    );
+    if missing && let Some(allowed) = floor(gate, case) {
+        return allowed;
+    }
+    verdict(standing)
+}
+
+/// The floor's word, if root put this image there and its config names the mounted layers.
+fn floor(gate: &GateBin, case: &Case<'_>) -> Option<Verdict> {
+    let bound = case.chain_of_config == Some(case.identity.chain);
+    if !bound || !gate.on_floor(&case.identity.config) {
+        return None;
+    }
+    let detail = "it is on this node's floor, and the ledger has no word against it";
+    Some(Verdict::Allow(Reason::new(ReasonCode::Floor, detail, "")))
+}
+
+fn verdict(standing: Standing) -> Verdict {
+    match standing.response {
+        Response::Allow => Verdict::Allow(standing.reason),
+        Response::Warn => Verdict::Warn(standing.reason),
+        Response::Deny => Verdict::Deny(standing.reason),
+    }
+}
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

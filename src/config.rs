@@ -1,1 +1,472 @@
-//! (skeleton)
+//! config.toml and conf.d: what root wrote, checked.
+//!
+//! Owns the settings' names, defaults and merging. An unknown key is an error
+//! that names its file and line, never ignored: a misspelt rule is no rule.
+//! The gate never reads these files (they may be broken at any time); it reads
+//! what `apply` compiled from them.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::image::digest::Digest;
+use crate::policy::gatebin::{Engines, Mode, MountAllow, Response, Rules, Runtimes, UpperAllow};
+use crate::sys::file;
+
+/// Where the configuration is unless `-c` says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/vcn-hook/config.toml";
+
+/// The most bytes one configuration file may have: a thousand times the commented default.
+const MAX_CONFIG_SIZE: u64 = 4 << 20;
+
+/// The most files read from conf.d: packages and administrators add a handful.
+const MAX_FRAGMENTS: usize = 256;
+
+/// The checked settings of one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The file that was read, or would be: `trust/` and `conf.d/` are beside it.
+    pub path: PathBuf,
+    /// Whether a refusal refuses.
+    pub mode: Mode,
+    /// Where the allowlist and gate.bin are.
+    pub state_dir: PathBuf,
+    /// Where counters are.
+    pub run_dir: PathBuf,
+    /// The file that decision records are appended to.
+    pub decisions: PathBuf,
+    /// The ledger to sync from: a directory or a URL.
+    pub ledger: Option<String>,
+    /// The real runtimes.
+    pub runtimes: Runtimes,
+    /// Where the engines keep their state.
+    pub engines: Engines,
+    /// Docker's API, for publishers who are not root.
+    pub docker_socket: PathBuf,
+    /// What the rules beyond the ledger answer.
+    pub rules: Rules,
+    /// Config digests of the floor.
+    pub floor: Vec<Digest>,
+    /// Hours after its expiry for which an allowlist still answers.
+    pub grace_hours: u32,
+}
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// A file cannot be read.
+    Read(PathBuf, io::Error),
+    /// A file is not the TOML that this version knows; the text has line and column.
+    Parse(PathBuf, String),
+    /// A setting has a value that cannot be.
+    Value(String),
+}
+
+impl Config {
+    /// Reads `path` and the `conf.d/*.toml` beside it, in the order of their names.
+    ///
+    /// A missing file is an empty one only at [`DEFAULT_PATH`]; a file that was asked for must exist.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the file and, where it is TOML's, the line.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut merged = toml::Table::new();
+        for file in files(path)? {
+            merge(&mut merged, parse(&file)?);
+        }
+        let settings: File = merged
+            .try_into()
+            .map_err(|error| ConfigError::Parse(path.to_owned(), error.to_string()))?;
+        settings.check(path)
+    }
+
+    /// The directory of the trust roots that people pinned.
+    #[must_use]
+    pub fn trust_dir(&self) -> PathBuf {
+        self.directory().join("trust")
+    }
+
+    /// The directory that the configuration is in.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or_else(|| Path::new("/"))
+    }
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let mut files = Vec::new();
+    if path.exists() || path != Path::new(DEFAULT_PATH) {
+        files.push(path.to_owned());
+    }
+    let directory = path.with_file_name("conf.d");
+    let entries = match std::fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(files),
+        Err(error) => return Err(ConfigError::Read(directory, error)),
+    };
+    let mut fragments = Vec::new();
+    for entry in entries {
+        let found = entry
+            .map_err(|error| ConfigError::Read(directory.clone(), error))?
+            .path();
+        if found
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            fragments.push(found);
+        }
+    }
+    if fragments.len() > MAX_FRAGMENTS {
+        let text = format!(
+            "'{}' has more than {MAX_FRAGMENTS} files",
+            directory.display()
+        );
+        return Err(ConfigError::Value(text));
+    }
+    fragments.sort();
+    files.append(&mut fragments);
+    Ok(files)
+}
+
+/// Parses one file on its own first, so that an error has that file's line.
+fn parse(path: &Path) -> Result<toml::Table, ConfigError> {
+    let bytes = file::read_capped(path, MAX_CONFIG_SIZE)
+        .map_err(|error| ConfigError::Read(path.to_owned(), error))?;
+    let unreadable = |error: String| ConfigError::Parse(path.to_owned(), error);
+    let text = std::str::from_utf8(&bytes).map_err(|error| unreadable(error.to_string()))?;
+    toml::from_str::<File>(text).map_err(|error| unreadable(error.to_string()))?;
+    toml::from_str(text).map_err(|error| unreadable(error.to_string()))
+}
+
+/// Lays `over` on `under`: tables are merged, lists of tables appended, anything else replaced.
+fn merge(under: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (under.get_mut(&key), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => merge(below, above),
+            (Some(toml::Value::Array(below)), toml::Value::Array(mut above))
+                if below.iter().chain(&above).all(toml::Value::is_table) =>
+            {
+                below.append(&mut above);
+            }
+            (_, value) => {
+                under.insert(key, value);
+            }
+        }
+    }
+}
+
+/// The file as it is written. Everything is optional; `deny_unknown_fields` everywhere.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    mode: Option<Mode>,
+    state_dir: Option<PathBuf>,
+    run_dir: Option<PathBuf>,
+    decisions: Option<PathBuf>,
+    ledger: Option<String>,
+    runtime: RuntimeSection,
+    engines: EnginesSection,
+    policy: PolicySection,
+    upper: UpperSection,
+    mounts: MountsSection,
+    host: ResponseSection,
+    process: ResponseSection,
+    restore: ResponseSection,
+    exec: ResponseSection,
+    build: ResponseSection,
+    floor: FloorSection,
+    freshness: FreshnessSection,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RuntimeSection {
+    runc: Option<PathBuf>,
+    crun: Option<PathBuf>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct EnginesSection {
+    docker_roots: Option<Vec<PathBuf>>,
+    docker_socket: Option<PathBuf>,
+    containerd_roots: Option<Vec<PathBuf>>,
+    storage_roots: Option<Vec<PathBuf>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct PolicySection {
+    profile: Profile,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum Profile {
+    #[default]
+    Standard,
+    Strict,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct UpperSection {
+    not_pristine: Option<Response>,
+    changed: Option<Response>,
+    allow: Vec<UpperAllowEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UpperAllowEntry {
+    config: Digest,
+    paths: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct MountsSection {
+    over_code: Option<Response>,
+    state: Option<Response>,
+    below_rootfs: Option<Response>,
+    allow: Vec<MountAllowEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MountAllowEntry {
+    source: String,
+    destination: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct ResponseSection {
+    policy: Option<Response>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct FloorSection {
+    configs: Vec<Digest>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct FreshnessSection {
+    grace_hours: u32,
+}
+
+impl File {
+    fn check(self, path: &Path) -> Result<Config, ConfigError> {
+        let absolute = |name: &str, value: Option<PathBuf>, default: &str| match value {
+            None => Ok(PathBuf::from(default)),
+            Some(value) if value.is_absolute() => Ok(value),
+            Some(value) => Err(ConfigError::Value(format!(
+                "{name}: '{}' is not absolute",
+                value.display()
+            ))),
+        };
+        let all_absolute = |name: &str, value: Option<Vec<PathBuf>>, default: &str| match value {
+            None => Ok(vec![PathBuf::from(default)]),
+            Some(list) => list
+                .into_iter()
+                .map(|each| absolute(name, Some(each), ""))
+                .collect(),
+        };
+        let engines = self.engines;
+        Ok(Config {
+            path: path.to_owned(),
+            mode: self.mode.unwrap_or(Mode::Enforce),
+            state_dir: absolute("state_dir", self.state_dir, "/var/lib/vcn-hook")?,
+            run_dir: absolute("run_dir", self.run_dir, "/run/vcn-hook")?,
+            decisions: absolute(
+                "decisions",
+                self.decisions,
+                "/var/log/vcn-hook/decisions.jsonl",
+            )?,
+            ledger: self.ledger,
+            runtimes: Runtimes {
+                runc: absolute("runtime.runc", self.runtime.runc, "/usr/sbin/runc")?,
+                crun: absolute("runtime.crun", self.runtime.crun, "/usr/bin/crun")?,
+            },
+            engines: Engines {
+                docker_roots: all_absolute(
+                    "engines.docker_roots",
+                    engines.docker_roots,
+                    "/var/lib/docker",
+                )?,
+                containerd_roots: all_absolute(
+                    "engines.containerd_roots",
+                    engines.containerd_roots,
+                    "/var/lib/containerd",
+                )?,
+                storage_roots: all_absolute(
+                    "engines.storage_roots",
+                    engines.storage_roots,
+                    "/var/lib/containers/storage",
+                )?,
+            },
+            docker_socket: absolute(
+                "engines.docker_socket",
+                engines.docker_socket,
+                "/var/run/docker.sock",
+            )?,
+            rules: rules(
+                self.policy.profile,
+                self.upper,
+                self.mounts,
+                [self.host, self.process, self.restore, self.exec, self.build],
+            ),
+            floor: self.floor.configs,
+            grace_hours: self.freshness.grace_hours,
+        })
+    }
+}
+
+/// The profile's answers, with what was said one by one laid over them.
+fn rules(
+    profile: Profile,
+    upper: UpperSection,
+    mounts: MountsSection,
+    [host, process, restore, exec, build]: [ResponseSection; 5],
+) -> Rules {
+    let base = match profile {
+        Profile::Standard => Rules::standard(),
+        Profile::Strict => Rules::strict(),
+    };
+    Rules {
+        upper_not_pristine: upper.not_pristine.unwrap_or(base.upper_not_pristine),
+        upper_changed: upper.changed.unwrap_or(base.upper_changed),
+        mount_over_code: mounts.over_code.unwrap_or(base.mount_over_code),
+        mount_of_state: mounts.state.unwrap_or(base.mount_of_state),
+        mount_below_rootfs: mounts.below_rootfs.unwrap_or(base.mount_below_rootfs),
+        host: host.policy.unwrap_or(base.host),
+        process: process.policy.unwrap_or(base.process),
+        restore: restore.policy.unwrap_or(base.restore),
+        exec: exec.policy.unwrap_or(base.exec),
+        build: build.policy.unwrap_or(base.build),
+        upper_allow: upper
+            .allow
+            .into_iter()
+            .map(|entry| UpperAllow {
+                config: entry.config,
+                paths: entry.paths,
+            })
+            .collect(),
+        mount_allow: mounts
+            .allow
+            .into_iter()
+            .map(|entry| MountAllow {
+                source: entry.source,
+                destination: entry.destination,
+            })
+            .collect(),
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(path, error) => write!(f, "cannot read '{}': {error}", path.display()),
+            Self::Parse(path, text) => write!(f, "in '{}': {}", path.display(), text.trim_end()),
+            Self::Value(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, ConfigError};
+    use crate::image::digest::Digest;
+    use crate::policy::gatebin::{Mode, Response};
+
+    fn load(files: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        std::fs::create_dir(directory.path().join("conf.d")).expect("it is new");
+        for (name, text) in files {
+            std::fs::write(directory.path().join(name), text).expect("it is writable");
+        }
+        Config::load(&directory.path().join("config.toml"))
+    }
+
+    #[test]
+    fn an_empty_file_is_the_standard_profile_enforced() {
+        let config = load(&[("config.toml", "")]).expect("nothing is required");
+        assert_eq!(config.mode, Mode::Enforce);
+        assert_eq!(config.state_dir.to_str(), Some("/var/lib/vcn-hook"));
+        assert_eq!(config.rules.upper_changed, Response::Warn);
+        assert_eq!(config.rules.build, Response::Deny);
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_with_its_line() {
+        let error = load(&[("config.toml", "mode = \"audit\"\nstate_dri = \"/x\"\n")]);
+        let text = error.expect_err("it is misspelt").to_string();
+        assert!(
+            text.contains("line 2") && text.contains("state_dri"),
+            "{text}"
+        );
+        let nested = load(&[("config.toml", "[upper]\nchangd = \"deny\"\n")]);
+        assert!(
+            nested
+                .expect_err("it is misspelt")
+                .to_string()
+                .contains("changd")
+        );
+    }
+
+    #[test]
+    fn fragments_are_laid_over_the_file_in_the_order_of_their_names() {
+        let digest = Digest::of(b"x");
+        let allow =
+            |path: &str| format!("[[upper.allow]]\nconfig = \"{digest}\"\npaths = [\"{path}\"]\n");
+        let config = load(&[
+            (
+                "config.toml",
+                &format!(
+                    "mode = \"audit\"\n[policy]\nprofile = \"strict\"\n{}",
+                    allow("/a")
+                ),
+            ),
+            (
+                "conf.d/20-b.toml",
+                &format!("[host]\npolicy = \"warn\"\n{}", allow("/b")),
+            ),
+            ("conf.d/10-a.toml", "[host]\npolicy = \"allow\"\n"),
+            ("conf.d/ignored.conf", "not = [toml"),
+        ])
+        .expect("it is right");
+        assert_eq!(
+            (config.mode, config.rules.host),
+            (Mode::Audit, Response::Warn)
+        );
+        assert_eq!(config.rules.upper_changed, Response::Deny);
+        let paths: Vec<_> = config
+            .rules
+            .upper_allow
+            .iter()
+            .flat_map(|a| &a.paths)
+            .collect();
+        assert_eq!(paths, ["/a", "/b"]);
+    }
+
+    #[test]
+    fn relative_paths_wrong_types_and_missing_files_are_refused() {
+        for text in [
+            "state_dir = \"x\"",
+            "mode = 3",
+            "mode = \"off\"",
+            "[floor]\nconfigs = [\"sha256:0\"]",
+        ] {
+            assert!(load(&[("config.toml", text)]).is_err(), "{text}");
+        }
+        assert!(matches!(load(&[]), Err(ConfigError::Read(..))));
+        let broken = load(&[("config.toml", ""), ("conf.d/a.toml", "\u{0}")]);
+        assert!(matches!(broken, Err(ConfigError::Parse(..))));
+    }
+}

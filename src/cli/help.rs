@@ -1,0 +1,112 @@
+//! The longer texts of `--help`: examples first, then what cannot be guessed.
+
+pub(super) const IMAGES: &str =
+    "docker://REF, oci:DIR[:TAG], docker-archive:FILE or file://PATH; several are fine";
+
+pub(super) const OVERVIEW: &str = "\
+First steps:
+  vcn-hook ledger init /srv/ledger --origin ledger.example/vcn
+  vcn-hook enroll /srv/ledger
+  vcn-hook notarize docker://hello-world
+  vcn-hook verify docker://hello-world
+
+Through a link named 'vcn' the same verbs are vcn's: 'vcn sign docker://hello-world'.
+Through a link named 'runc' or 'crun', and as 'vcn-hook runtime', it is the gate.
+
+Exit codes: 0 done, and for verify: every image TRUSTED; 1 UNTRUSTED, 2 UNKNOWN,
+3 UNSUPPORTED, 4 key revoked; could not decide: 10 no allowlist, 11 stale,
+12 rolled back, 13 tampered, 14 configuration, 15 no identity, 16 ledger
+unreachable; 64 wrong usage. Any other verb that fails: 1, or one of 10 to 16.";
+
+pub(super) const NOTARIZE: &str = "\
+Examples:
+  vcn-hook notarize docker://app:1.4
+  vcn-hook notarize oci:./build:latest --name docker://app:1.4
+  vcn-hook notarize docker://app:1.4 --not-after 90d
+
+The passphrase of a key is asked for on a terminal, and taken from
+VCN_NOTARIZATION_PASSWORD otherwise.";
+
+pub(super) const UNTRUST: &str = "\
+Covers every digest of the statements that named the image: its configs,
+manifests and index, for all platforms.
+
+Examples:
+  vcn-hook untrust docker://app:1.4 --reason 'CVE-2026-1234'
+  vcn-hook untrust --hash 7d2d42157acdabf4ae46a4815af9037179c871a3b20df628c997af5d452bd7ff";
+
+pub(super) const UNSUPPORT: &str = "\
+Covers every digest of the statements that named the image, as untrust does.
+
+Example:
+  vcn-hook unsupport docker://app:1.2 --reason 'end of life, use 1.4'";
+
+pub(super) const VERIFY: &str = "\
+Examples:
+  vcn-hook verify docker://app:1.4
+  vcn-hook verify docker://app:1.4 && docker run app:1.4
+  vcn-hook verify -o json -s default docker://app:1.4 docker://db:9
+  vcn-hook verify --hash 7d2d42157acdabf4ae46a4815af9037179c871a3b20df628c997af5d452bd7ff
+
+Judges by the rule that the gate applies, from this machine's allowlist,
+without network. -s, -I and --min-level ask for more than the trust root
+does, never for less. With several images JSON is an array.";
+
+pub(super) const LIST: &str = "\
+Example:
+  vcn-hook list --last 20";
+
+pub(super) const INSPECT: &str = "\
+Examples:
+  vcn-hook inspect docker://app:1.4
+  vcn-hook inspect 7d2d42157acdabf4ae46a4815af9037179c871a3b20df628c997af5d452bd7ff";
+
+pub(super) const KEYGEN: &str = "\
+Writes NAME (private, mode 0600) and NAME.pub, and prints the public key as a
+trust root names it. With neither a terminal nor VCN_NOTARIZATION_PASSWORD the
+key is not encrypted.
+
+Example:
+  vcn-hook keygen ci";
+
+pub(super) const EXPLAIN: &str = "\
+Examples:
+  vcn-hook explain 3f1c
+  vcn-hook explain web";
+
+pub(super) const REPORT: &str = "\
+Example:
+  vcn-hook report --since 7d";
+
+pub(super) const ENROLL: &str = "\
+Pins the ledger's trust root beside the configuration and follows the ledger
+from then on. Without --root the fingerprint is shown and asked about; a
+directory that only root can change needs no asking.
+
+Examples:
+  vcn-hook enroll /srv/ledger
+  vcn-hook enroll https://ledger.example/vcn --root sha256:0f3c…";
+
+pub(super) const SYNC: &str = "\
+As root: this node's allowlist, which is then applied to the gate.
+Otherwise: a copy of your own, in $XDG_STATE_HOME/vcn-hook.";
+
+pub(super) const APPLY: &str = "\
+Verifies the trust chain and the configuration, and replaces gate.bin as a
+whole or not at all. Needs root, and no network.";
+
+pub(super) const LEDGER_INIT: &str = "\
+Keys of the log, the indexer and the trust root go to DIR/.state/keys, mode
+0600. The first signer is 'default' of the organisation 'default' at level 2,
+and its word alone is enough: see docs/ledger.md to raise that.
+
+Examples:
+  vcn-hook ledger init /srv/ledger --origin ledger.example/vcn
+  vcn-hook ledger init ./ledger --origin test.example/vcn --keys ./keys";
+
+pub(super) const LEDGER_INDEX: &str = "\
+Run it after others have written to the ledger, and from a timer: a note that
+is not signed anew expires, and nodes then refuse to start containers.
+
+Example:
+  vcn-hook ledger index /srv/ledger";

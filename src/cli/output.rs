@@ -1,0 +1,197 @@
+//! Where answers and diagnoses go.
+//!
+//! Owns the two streams, the three formats and the colours: stdout is the
+//! answer, stderr the diagnosis. What the answer says is each verb's.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write};
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::escape;
+use super::failure::Failure;
+use super::yaml;
+use crate::allowlist::record::Status;
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[value(alias = "")]
+    Text,
+    /// One JSON value.
+    Json,
+    /// One YAML document.
+    Yaml,
+}
+
+/// The two streams, and how to write on them.
+#[expect(
+    missing_debug_implementations,
+    reason = "streams have nothing to show that a person could use"
+)]
+pub struct Output {
+    answer: Box<dyn Write>,
+    diagnosis: Box<dyn Write>,
+    /// How answers are written.
+    pub format: Format,
+    /// True when only answers and errors are wanted.
+    pub silent: bool,
+    /// True when the answer may carry colours.
+    pub colour: bool,
+    /// True when somebody watches stderr, so that progress is worth showing.
+    pub watched: bool,
+}
+
+impl Output {
+    /// The process's own streams. Colours only on a terminal, and never against `NO_COLOR`.
+    #[must_use]
+    pub fn of_process(format: Format, silent: bool) -> Self {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+        Self {
+            colour: io::stdout().is_terminal() && !plain,
+            watched: io::stderr().is_terminal() && !silent,
+            answer: Box::new(io::stdout()),
+            diagnosis: Box::new(io::stderr()),
+            format,
+            silent,
+        }
+    }
+
+    /// Writes the answer: `text` for people, `value` for scripts.
+    ///
+    /// # Errors
+    /// The stream's.
+    pub fn answer<T: Serialize + ?Sized>(
+        &mut self,
+        value: &T,
+        text: impl FnOnce(Paint) -> String,
+    ) -> Result<(), Failure> {
+        let written = match self.format {
+            Format::Text => text(Paint(self.colour)),
+            Format::Json => escape::json(&serde_json::to_string(value)?) + "\n",
+            Format::Yaml => yaml::document(&serde_json::to_value(value)?),
+        };
+        self.answer.write_all(written.as_bytes())?;
+        Ok(self.answer.flush()?)
+    }
+
+    /// Says something beside the answer, unless silence was asked for.
+    pub fn note(&mut self, message: impl Display) {
+        if !self.silent {
+            self.say(&message.to_string());
+        }
+    }
+
+    /// Says that the verb failed: on stderr always, and as `{"error": …}` on stdout for scripts.
+    pub fn fail(&mut self, failure: &Failure) {
+        let message = failure.to_string();
+        self.say(&message);
+        if self.format != Format::Text {
+            let value = serde_json::json!({ "error": message });
+            // Nothing is left to tell this failure to.
+            let _ = self.answer(&value, |_| String::new());
+        }
+    }
+
+    fn say(&mut self, message: &str) {
+        // A diagnosis that nobody can read must not stop the work it is about.
+        let _ = writeln!(self.diagnosis, "vcn-hook: {}", escape::message(message));
+    }
+}
+
+/// Colours a status, where colours are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Paint(bool);
+
+impl Paint {
+    /// No colours.
+    pub const PLAIN: Self = Self(false);
+
+    /// Green for TRUSTED, yellow for UNKNOWN, red for the rest, as vcn has it.
+    #[must_use]
+    pub fn status(self, status: Status, text: &str) -> String {
+        let code = match status {
+            Status::Trusted => 32,
+            Status::Unknown => 33,
+            Status::Untrusted | Status::Unsupported | Status::Revoked => 31,
+        };
+        self.paint(code, text)
+    }
+
+    fn paint(self, code: u8, text: &str) -> String {
+        if self.0 {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// Lays out `label: value` rows in two columns; a row without a value is left out.
+/// Values are text from outside, and escaped.
+#[must_use]
+pub fn rows(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(label, _)| label.len()).max().unwrap_or(0) + 2;
+    rows.iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(label, value)| format!("{:width$}{}\n", format!("{label}:"), escape::Escaped(value)))
+        .collect()
+}
+
+/// Lays out a table: a heading, then lines whose columns are as wide as their longest cell.
+/// Cells are text from outside, and escaped.
+#[must_use]
+pub fn table<const N: usize>(heading: [&str; N], lines: &[[String; N]]) -> String {
+    let escaped: Vec<[String; N]> = std::iter::once(heading.map(str::to_owned))
+        .chain(lines.iter().map(|line| {
+            line.each_ref()
+                .map(|cell| escape::Escaped(cell).to_string())
+        }))
+        .collect();
+    let mut widths = [0; N];
+    for line in &escaped {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for line in &escaped {
+        let mut row = String::new();
+        for (width, cell) in widths.iter().zip(line) {
+            row.push_str(&format!("{cell:width$}  "));
+        }
+        text.push_str(row.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{rows, table};
+
+    #[test]
+    fn rows_align_and_leave_out_what_is_empty() {
+        let laid = rows(&[
+            ("Asset", "a\u{202e}".to_owned()),
+            ("Company", String::new()),
+            ("Key", "k".to_owned()),
+        ]);
+        assert_eq!(laid, "Asset:   a\\u{202e}\nKey:     k\n");
+    }
+
+    #[test]
+    fn tables_are_as_wide_as_their_cells() {
+        let laid = table(
+            ["A", "LONGER"],
+            &[
+                ["Bücher".to_owned(), "1".to_owned()],
+                ["x\n".to_owned(), String::new()],
+            ],
+        );
+        assert_eq!(laid, "A       LONGER\nBücher  1\nx\\n\n");
+    }
+}

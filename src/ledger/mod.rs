@@ -1,5 +1,6 @@
 //! (skeleton)
 pub mod checkpoint;
+pub mod claim;
 pub mod client;
 pub mod index;
 pub mod sequencer;

@@ -1,8 +1,13 @@
-//! (skeleton)
+//! The ledger: an append-only transparency log of signed statements.
+//!
+//! Owns the log's files and proofs, who may append, how it is read, and what
+//! its statements say. What a node keeps of it belongs to `store`; fetching on a timer to `sync`.
+
 pub mod checkpoint;
-pub mod claim;
 pub mod client;
 pub mod index;
+pub mod proof;
+pub mod range;
 pub mod sequencer;
 pub mod state;
 pub mod statement;

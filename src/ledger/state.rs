@@ -49,9 +49,7 @@ macro_rules! ignored {
 }
 
 ignored! {
-    /// Somebody else's kind of entry.
-    Foreign = "foreign";
-    /// A statement of ours that breaks its own format.
+    /// No statement of ours.
     Malformed = "malformed";
     /// Signed by a key that the trust root does not name.
     UnknownSigner = "unknown-signer";

@@ -82,6 +82,8 @@ pub struct Trust {
     pub origin: String,
     /// Version of the trust root.
     pub root_version: u64,
+    /// SHA-256 of the trust root's signed text.
+    pub root_digest: Digest,
     /// Verifier keys of the indexers, in vkey form.
     pub indexers: Vec<String>,
     /// How many of them must have signed the note.
@@ -311,6 +313,7 @@ pub(crate) mod tests {
             trust: Trust {
                 origin: "ledger.example/test".to_owned(),
                 root_version: 1,
+                root_digest: Digest::of(b"root"),
                 indexers: Vec::new(),
                 index_threshold: 1,
                 organisations: vec!["A".to_owned(), "B".to_owned()],

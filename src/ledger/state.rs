@@ -49,7 +49,9 @@ macro_rules! ignored {
 }
 
 ignored! {
-    /// No statement of ours.
+    /// Somebody else's kind of entry.
+    Foreign = "foreign";
+    /// A statement of ours that breaks its own format.
     Malformed = "malformed";
     /// Signed by a key that the trust root does not name.
     UnknownSigner = "unknown-signer";

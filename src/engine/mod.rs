@@ -8,6 +8,7 @@ pub mod bolt;
 pub mod bundle;
 pub mod containerd;
 pub mod docker;
+pub mod docker_images;
 pub mod mounts;
 
 use std::path::PathBuf;

@@ -6,45 +6,29 @@
 
 use std::collections::HashMap;
 
-use crate::allowlist::note::VerifierKey;
 use crate::ledger::state::{Claim, Ignored};
 use crate::ledger::statement::{EntryError, Envelope};
+use crate::trust::root::{TrustRoot, TrustSigner};
 
 /// The signers of one version of the trust root, as far as the meaning of entries depends on them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Roster {
     origin: String,
-    seats: Vec<Seat>,
-    by_keyid: HashMap<String, Vec<u16>>,
-}
-
-/// One signer: a key, whose it is, and where in the log it counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seat {
-    /// The signer's key.
-    pub key: VerifierKey,
-    /// Its organisation's place in the trust root's list.
-    pub organisation: u16,
-    /// The first log index that counts.
-    pub from: u64,
-    /// The first log index that no longer counts.
-    pub until: Option<u64>,
-    /// The first log index at which the key is revoked.
-    pub revoked_from: Option<u64>,
+    signers: Vec<TrustSigner>,
+    by_keyid: HashMap<String, u16>,
 }
 
 impl Roster {
-    /// Takes the signers in the order of the trust root, whose numbers records carry.
+    /// Takes the signers of a trust root; a signer's number is its place there.
     #[must_use]
-    pub fn new(origin: &str, seats: Vec<Seat>) -> Self {
-        let mut by_keyid: HashMap<String, Vec<u16>> = HashMap::new();
-        for (place, seat) in (0..u16::MAX).zip(&seats) {
-            by_keyid.entry(seat.key.keyid()).or_default().push(place);
-        }
+    pub fn of(root: &TrustRoot) -> Self {
+        let numbered = (0..=u16::MAX).zip(&root.signers);
         Self {
-            origin: origin.to_owned(),
-            seats,
-            by_keyid,
+            origin: root.origin.clone(),
+            signers: root.signers.clone(),
+            by_keyid: numbered
+                .map(|(number, signer)| (signer.key.keyid(), number))
+                .collect(),
         }
     }
 
@@ -59,20 +43,23 @@ impl Roster {
                 Ignored::Malformed
             }
         })?;
-        let (signer, seat) = self.seat(&envelope, index).ok_or(Ignored::UnknownSigner)?;
+        let number = self.by_keyid.get(envelope.keyid());
+        let (number, signer) = number
+            .and_then(|&number| Some((number, self.signer(number)?)))
+            .ok_or(Ignored::UnknownSigner)?;
         let statement = envelope
-            .verify(&seat.key)
+            .verify(&signer.key)
             .map_err(|_| Ignored::BadSignature)?;
         if statement.origin != self.origin {
             return Err(Ignored::OtherOrigin);
         }
-        if !seat.covers(index) {
+        if !covers(signer, index) {
             return Err(Ignored::OutOfRange);
         }
         Ok(Claim {
-            signer,
-            organisation: seat.organisation,
-            revoked: seat.revoked_from.is_some_and(|from| index >= from),
+            signer: number,
+            organisation: signer.organisation,
+            revoked: signer.revoked_from.is_some_and(|from| index >= from),
             status: statement.status,
             after: statement.after,
             not_after: statement.not_after,
@@ -87,9 +74,8 @@ impl Roster {
     /// Says whose a record is; a signer that no root ever named has an organisation of its own.
     #[must_use]
     pub fn organisation(&self, signer: u16) -> u16 {
-        self.seats
-            .get(usize::from(signer))
-            .map_or(u16::MAX, |seat| seat.organisation)
+        self.signer(signer)
+            .map_or(u16::MAX, |signer| signer.organisation)
     }
 
     /// Says whether the first `size` entries mean the same to both.
@@ -98,55 +84,45 @@ impl Roster {
     #[must_use]
     pub fn agrees_before(&self, size: u64, newer: &Self) -> bool {
         let unchanged = self
-            .seats
+            .signers
             .iter()
-            .zip(&newer.seats)
-            .all(|(old, new)| old.clipped(size) == new.clipped(size));
-        let added = newer.seats.get(self.seats.len()..);
+            .zip(&newer.signers)
+            .all(|(old, new)| seen_before(size, old) == seen_before(size, new));
+        let added = newer.signers.get(self.signers.len()..);
         self.origin == newer.origin
             && unchanged
-            && added.is_some_and(|added| added.iter().all(|seat| seat.from >= size))
+            && added.is_some_and(|added| added.iter().all(|signer| signer.from_index >= size))
     }
 
-    /// The seat of the key that an envelope names; of several, the one that counts at `index`.
-    fn seat(&self, envelope: &Envelope, index: u64) -> Option<(u16, &Seat)> {
-        let mut named = self
-            .by_keyid
-            .get(envelope.keyid())?
-            .iter()
-            .filter_map(|&place| Some((place, self.seats.get(usize::from(place))?)));
-        let first = named.next()?;
-        if first.1.covers(index) {
-            return Some(first);
-        }
-        Some(named.find(|(_, seat)| seat.covers(index)).unwrap_or(first))
+    fn signer(&self, number: u16) -> Option<&TrustSigner> {
+        self.signers.get(usize::from(number))
     }
 }
 
-impl Seat {
-    fn covers(&self, index: u64) -> bool {
-        index >= self.from && self.until.is_none_or(|until| index < until)
-    }
+fn covers(signer: &TrustSigner, index: u64) -> bool {
+    index >= signer.from_index && signer.until_index.is_none_or(|until| index < until)
+}
 
-    /// The seat as the first `size` entries see it: what lies beyond is cut off.
-    fn clipped(&self, size: u64) -> Self {
-        Self {
-            from: self.from.min(size),
-            until: self.until.filter(|until| *until < size),
-            revoked_from: self.revoked_from.filter(|from| *from < size),
-            ..self.clone()
-        }
+/// The signer as the first `size` entries see it: what lies beyond is cut off, and levels mean nothing here.
+fn seen_before(size: u64, signer: &TrustSigner) -> TrustSigner {
+    TrustSigner {
+        level: 0,
+        from_index: signer.from_index.min(size),
+        until_index: signer.until_index.filter(|until| *until < size),
+        revoked_from: signer.revoked_from.filter(|from| *from < size),
+        ..signer.clone()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Roster, Seat};
+    use super::Roster;
     use crate::allowlist::record::Status;
     use crate::image::digest::{ChainId, Digest};
     use crate::ledger::state::{Claim, Ignored};
     use crate::ledger::statement::{Statement, Subject, SubjectKind, sign};
     use crate::trust::keys::{SecretKey, Signer as _};
+    use crate::trust::root::{Allow, KeySet, Organisation, TrustRoot, TrustSigner, Unsupported};
 
     const ORIGIN: &str = "ledger.example/vcn";
 
@@ -154,14 +130,47 @@ mod tests {
         SecretKey::from_seed(name, Digest::of(name.as_bytes()).as_bytes()).unwrap()
     }
 
-    fn seat(name: &str, organisation: u16) -> Seat {
-        Seat {
+    fn signer(name: &str, organisation: u16) -> TrustSigner {
+        TrustSigner {
             key: key(name).verifier().clone(),
+            level: 2,
             organisation,
-            from: 0,
-            until: None,
+            from_index: 0,
+            until_index: None,
             revoked_from: None,
         }
+    }
+
+    fn roster_of(origin: &str, signers: Vec<TrustSigner>) -> Roster {
+        let keys = KeySet {
+            keys: vec![key(origin).verifier().clone()],
+            threshold: 1,
+        };
+        let organisations = ["ACME", "BETA", "GAMMA", "DELTA", "EPSILON"];
+        Roster::of(&TrustRoot {
+            version: 1,
+            origin: origin.to_owned(),
+            expires: u64::MAX,
+            roots: keys.clone(),
+            log: key(origin).verifier().clone(),
+            indexers: keys,
+            exempt: None,
+            organisations: organisations
+                .map(|name| Organisation {
+                    name: name.to_owned(),
+                    company: String::new(),
+                    website: String::new(),
+                })
+                .into(),
+            signers,
+            allow: Allow {
+                threshold: 1,
+                min_level: 0,
+                organisations: vec![0],
+            },
+            veto: None,
+            unsupported: Unsupported::Deny,
+        })
     }
 
     fn statement() -> Statement {
@@ -189,7 +198,7 @@ mod tests {
 
     #[test]
     fn reads_a_known_signers_statement() {
-        let roster = Roster::new(ORIGIN, vec![seat("other", 0), seat("acme-ci", 4)]);
+        let roster = roster_of(ORIGIN, vec![signer("other", 0), signer("acme-ci", 4)]);
         let entry = sign(&statement(), &key("acme-ci")).unwrap();
         let subject = statement().subjects[0].clone();
         let claim = Claim {
@@ -206,15 +215,15 @@ mod tests {
 
     #[test]
     fn ignores_what_does_not_count_and_says_why() {
-        let early = Seat {
-            until: Some(5),
-            ..seat("early", 0)
+        let early = TrustSigner {
+            until_index: Some(5),
+            ..signer("early", 0)
         };
-        let late = Seat {
-            from: 10,
-            ..seat("late", 0)
+        let late = TrustSigner {
+            from_index: 10,
+            ..signer("late", 0)
         };
-        let roster = Roster::new(ORIGIN, vec![seat("acme", 0), early, late]);
+        let roster = roster_of(ORIGIN, vec![signer("acme", 0), early, late]);
         let signed = |name: &str| sign(&statement(), &key(name)).unwrap();
         let elsewhere = Statement {
             origin: "elsewhere.example/vcn".to_owned(),
@@ -250,11 +259,11 @@ mod tests {
 
     #[test]
     fn a_key_is_revoked_from_its_index_on() {
-        let revoked = Seat {
+        let revoked = TrustSigner {
             revoked_from: Some(7),
-            ..seat("acme", 0)
+            ..signer("acme", 0)
         };
-        let roster = Roster::new(ORIGIN, vec![revoked]);
+        let roster = roster_of(ORIGIN, vec![revoked]);
         let entry = sign(&statement(), &key("acme")).unwrap();
         let at = |index| roster.claim(index, &entry).map(|claim| claim.revoked);
         assert_eq!([at(6), at(7)], [Ok(false), Ok(true)]);
@@ -262,30 +271,30 @@ mod tests {
 
     #[test]
     fn rosters_agree_on_a_prefix_that_their_differences_do_not_reach() {
-        let old = Roster::new(ORIGIN, vec![seat("acme", 0)]);
-        let with = |change: fn(&mut Seat)| {
-            let mut changed = seat("acme", 0);
+        let old = roster_of(ORIGIN, vec![signer("acme", 0)]);
+        let with = |change: fn(&mut TrustSigner)| {
+            let mut changed = signer("acme", 0);
             change(&mut changed);
-            Roster::new(ORIGIN, vec![changed])
+            roster_of(ORIGIN, vec![changed])
         };
         let joined = |from| {
-            let newcomer = Seat {
-                from,
-                ..seat("beta", 1)
+            let newcomer = TrustSigner {
+                from_index: from,
+                ..signer("beta", 1)
             };
-            Roster::new(ORIGIN, vec![seat("acme", 0), newcomer])
+            roster_of(ORIGIN, vec![signer("acme", 0), newcomer])
         };
         for (size, newer, agrees) in [
             (100, with(|_| ()), true),
-            (100, with(|seat| seat.revoked_from = Some(100)), true),
-            (100, with(|seat| seat.revoked_from = Some(99)), false),
-            (100, with(|seat| seat.until = Some(100)), true),
-            (100, with(|seat| seat.until = Some(99)), false),
-            (100, with(|seat| seat.organisation = 1), false),
+            (100, with(|signer| signer.revoked_from = Some(100)), true),
+            (100, with(|signer| signer.revoked_from = Some(99)), false),
+            (100, with(|signer| signer.until_index = Some(100)), true),
+            (100, with(|signer| signer.until_index = Some(99)), false),
+            (100, with(|signer| signer.organisation = 1), false),
             (100, joined(100), true),
             (100, joined(99), false),
-            (100, Roster::new(ORIGIN, vec![]), false),
-            (100, Roster::new("elsewhere", vec![seat("acme", 0)]), false),
+            (100, roster_of(ORIGIN, vec![]), false),
+            (100, roster_of("elsewhere", vec![signer("acme", 0)]), false),
             (0, joined(0), true),
         ] {
             assert_eq!(old.agrees_before(size, &newer), agrees, "{newer:?}");

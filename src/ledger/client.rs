@@ -26,7 +26,7 @@ pub const MAX_INDEX_NOTE: u64 = 16 * 1024;
 /// A ledger that can be read.
 ///
 /// A method returns `None` where the ledger says that it has no such file.
-pub trait TlogRead: fmt::Debug + Send {
+pub trait TlogRead: fmt::Debug + Send + Sync {
     /// Names the ledger: its directory or URL.
     fn place(&self) -> &str;
 

@@ -4,7 +4,9 @@
 //! its statements say. What a node keeps of it belongs to `store`; fetching on a timer to `sync`.
 
 pub mod checkpoint;
+pub mod claim;
 pub mod client;
+pub mod follow;
 pub mod index;
 pub mod proof;
 pub mod range;

@@ -1,0 +1,281 @@
+//! Reading a part of the log in order, at the speed at which the cores verify signatures.
+//!
+//! Owns the hand-over between one reader, many verifiers and one consumer, and
+//! its bounds. Refuses to decide what is read from where, whether the leaf
+//! hashes make the right root, and what a claim changes: its caller does.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::ledger::claim::Roster;
+use crate::ledger::range::leaf_hash;
+use crate::ledger::state::{Claim, Ignored};
+use crate::ledger::tiles::{Row, TILE_WIDTH, TileError, TileName, parse_bundle};
+
+/// More verifiers than this would wait for the consumer.
+const MAX_WORKERS: usize = 16;
+
+/// One bundle, with everything about its entries that can be known without their predecessors.
+#[derive(Debug)]
+pub struct Bundle {
+    /// Which bundle.
+    pub name: TileName,
+    /// Its bytes, as they were read.
+    pub bytes: Vec<u8>,
+    /// The entries that were asked for; the first bundle may begin with older ones.
+    pub entries: Vec<Entry>,
+}
+
+/// One entry of the log.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its place in the log.
+    pub index: u64,
+    /// Its leaf hash.
+    pub leaf: [u8; 32],
+    /// What it says, or why that does not count.
+    pub claim: Result<Claim, Ignored>,
+}
+
+/// Which entries to read, and by whose keys to judge them.
+#[derive(Debug, Clone, Copy)]
+pub struct Stretch<'a> {
+    /// The signers.
+    pub roster: &'a Roster,
+    /// The first entry.
+    pub from: u64,
+    /// The log size to read up to; its last bundle is asked for at this size's width.
+    pub until: u64,
+}
+
+/// Reads the entries of `stretch` and hands their bundles to `consume` in order.
+///
+/// Verifies on all cores; holds a few bundles for each of them, whatever the log's size.
+///
+/// # Errors
+/// The first error of `fetch` or `consume`, or that a bundle is malformed. Some bundles may have been consumed.
+pub fn follow<E>(
+    stretch: Stretch<'_>,
+    fetch: &mut (dyn FnMut(TileName) -> Result<Vec<u8>, E> + Send),
+    consume: &mut dyn FnMut(Bundle) -> Result<(), E>,
+) -> Result<(), E>
+where
+    E: From<TileError> + Send,
+{
+    let width = u64::from(TILE_WIDTH);
+    let bundles = stretch.from / width..stretch.until.div_ceil(width);
+    if stretch.from >= stretch.until {
+        return Ok(());
+    }
+    let mut names = bundles
+        .clone()
+        .filter_map(|index| TileName::in_tree(Row::Entries, index, stretch.until));
+    if bundles.end - bundles.start == 1 {
+        return names.try_for_each(|name| {
+            let bytes = fetch(name)?;
+            consume(examine(stretch, name, bytes)?)
+        });
+    }
+    let workers = thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_WORKERS));
+    thread::scope(|scope| {
+        let (jobs_in, jobs) = sync_channel(workers);
+        let (done_in, done) = sync_channel(workers);
+        // Shared by the workers alone: when the last of them ends, the reader's next send fails.
+        let jobs = Arc::new(Mutex::new(jobs));
+        for _ in 0..workers {
+            let (jobs, done_in) = (Arc::clone(&jobs), done_in.clone());
+            scope.spawn(move || work(stretch, &jobs, &done_in));
+        }
+        drop(jobs);
+        scope.spawn(move || {
+            for name in names {
+                let sent = match fetch(name) {
+                    Ok(bytes) => jobs_in.send((name, bytes)).is_ok(),
+                    Err(error) => {
+                        // Nobody listens only when an earlier error is on its way out already.
+                        let _ = done_in.send(Err(error));
+                        false
+                    }
+                };
+                if !sent {
+                    return;
+                }
+            }
+        });
+        consume_in_order(bundles.start, &done, consume)
+    })
+}
+
+/// Examines bundles until there are no more, or nobody wants them.
+fn work<E: From<TileError>>(
+    stretch: Stretch<'_>,
+    jobs: &Mutex<Receiver<(TileName, Vec<u8>)>>,
+    done: &SyncSender<Result<Bundle, E>>,
+) {
+    loop {
+        let job = match jobs.lock() {
+            Ok(jobs) => jobs.recv(),
+            Err(_) => return,
+        };
+        let Ok((name, bytes)) = job else { return };
+        let bundle = examine(stretch, name, bytes).map_err(E::from);
+        if done.send(bundle).is_err() {
+            return;
+        }
+    }
+}
+
+/// Hands bundles over as their turn comes; at most one for each worker waits.
+fn consume_in_order<E>(
+    first: u64,
+    done: &Receiver<Result<Bundle, E>>,
+    consume: &mut dyn FnMut(Bundle) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut next = first;
+    let mut early = BTreeMap::new();
+    for bundle in done {
+        let bundle = bundle?;
+        early.insert(bundle.name.index, bundle);
+        while let Some(bundle) = early.remove(&next) {
+            consume(bundle)?;
+            next += 1;
+        }
+    }
+    Ok(())
+}
+
+fn examine(stretch: Stretch<'_>, name: TileName, bytes: Vec<u8>) -> Result<Bundle, TileError> {
+    let first = name.index * u64::from(TILE_WIDTH);
+    let entries = (first..)
+        .zip(parse_bundle(&bytes, name.width)?)
+        .skip_while(|(index, _)| *index < stretch.from)
+        .map(|(index, entry)| Entry {
+            index,
+            leaf: leaf_hash(entry),
+            claim: stretch.roster.claim(index, entry),
+        })
+        .collect();
+    Ok(Bundle {
+        name,
+        bytes,
+        entries,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Stretch, follow};
+    use crate::ledger::claim::Roster;
+    use crate::ledger::range::CompactRange;
+    use crate::ledger::tiles::{TileError, TileName, push_entry};
+
+    fn bundle(name: TileName) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for at in 0..u64::from(name.width) {
+            push_entry(&mut bytes, &(name.index * 256 + at).to_be_bytes()).unwrap();
+        }
+        bytes
+    }
+
+    #[test]
+    fn hands_over_every_entry_once_and_in_order() {
+        let roster = Roster::default();
+        for (from, until) in [
+            (0, 0),
+            (5, 5),
+            (0, 1),
+            (3, 256),
+            (0, 257),
+            (255, 5000),
+            (256, 512),
+        ] {
+            let (roster, stretch) = (
+                &roster,
+                Stretch {
+                    roster: &roster,
+                    from,
+                    until,
+                },
+            );
+            let mut places = Vec::new();
+            follow::<TileError>(stretch, &mut |name| Ok(bundle(name)), &mut |bundle| {
+                places.extend(bundle.entries.iter().map(|entry| entry.index));
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(
+                places,
+                (from..until).collect::<Vec<_>>(),
+                "{from}..{until} {roster:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_leaves_make_the_logs_root() {
+        let roster = Roster::default();
+        let stretch = Stretch {
+            roster: &roster,
+            from: 0,
+            until: 1000,
+        };
+        let (mut found, mut expected) = (CompactRange::default(), CompactRange::default());
+        follow::<TileError>(stretch, &mut |name| Ok(bundle(name)), &mut |bundle| {
+            bundle
+                .entries
+                .iter()
+                .for_each(|entry| found.append(entry.leaf));
+            Ok(())
+        })
+        .unwrap();
+        for at in 0..1000_u64 {
+            expected.append(crate::ledger::range::leaf_hash(&at.to_be_bytes()));
+        }
+        assert_eq!(found.root(), expected.root());
+    }
+
+    #[test]
+    fn an_error_on_either_side_ends_both() {
+        let roster = Roster::default();
+        let stretch = Stretch {
+            roster: &roster,
+            from: 0,
+            until: 20_000,
+        };
+        let mut asked = 0;
+        let mut fetch = |name: TileName| {
+            asked += 1;
+            if name.index == 30 {
+                Err(TileError::Truncated)
+            } else {
+                Ok(bundle(name))
+            }
+        };
+        assert_eq!(
+            follow(stretch, &mut fetch, &mut |_| Ok(())),
+            Err(TileError::Truncated)
+        );
+        let mut consume = |bundle: super::Bundle| {
+            if bundle.name.index == 7 {
+                Err(TileError::Path)
+            } else {
+                Ok(())
+            }
+        };
+        assert_eq!(
+            follow(stretch, &mut |name| Ok(bundle(name)), &mut consume),
+            Err(TileError::Path)
+        );
+        let mut short = |name: TileName| Ok(bundle(TileName { width: 3, ..name }));
+        let found = follow::<TileError>(stretch, &mut short, &mut |_| Ok(()));
+        assert_eq!(
+            found,
+            Err(TileError::Width {
+                expected: 256,
+                found: 3
+            })
+        );
+    }
+}

@@ -8,4 +8,10 @@
 )]
 
 pub mod clock;
+pub mod exec;
 pub mod file;
+pub mod journal;
+pub mod lookup;
+pub mod mount;
+pub mod mountinfo;
+pub mod statmount;

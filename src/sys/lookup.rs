@@ -1,0 +1,244 @@
+//! Paths inside a root file system, resolved as a container would see them.
+//!
+//! Owns how a symlink in an image is followed without ever leaving the image:
+//! `openat2(2)` with `RESOLVE_IN_ROOT` where the path exists and has no
+//! symlinks, else one component after the other.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
+use nix::sys::stat::Mode;
+
+/// The kernel's own limit, `MAXSYMLINKS`, is 40; runtimes that resolve paths themselves allow 255.
+const MAX_LINKS: usize = 255;
+
+/// A directory that stands for `/`.
+#[derive(Debug)]
+pub struct Root {
+    directory: OwnedFd,
+}
+
+/// What a path inside a root leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The path without symlinks, absolute within the root.
+    pub path: PathBuf,
+    /// Whether something is there.
+    pub exists: bool,
+}
+
+impl Root {
+    /// Opens a directory to stand for `/`.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let directory = nix::fcntl::open(path, flags, Mode::empty())?;
+        Ok(Self { directory })
+    }
+
+    /// Follows `path` to its end, symlinks included; what does not exist is taken as it is written.
+    ///
+    /// # Errors
+    /// The operating system's, among them too many symlinks.
+    pub fn resolve(&self, path: &Path) -> io::Result<Found> {
+        let plain = cleaned(path);
+        match self.open_at(&plain, OFlag::O_PATH) {
+            Ok(_) => Ok(Found {
+                path: plain,
+                exists: true,
+            }),
+            Err(Errno::ELOOP | Errno::ENOENT | Errno::ENOTDIR | Errno::ENOSYS | Errno::EAGAIN) => {
+                self.walk(path)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens a regular file for reading, by a path that [`Self::resolve`] gave. `None` for anything else.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn open_file(&self, resolved: &Path) -> io::Result<Option<File>> {
+        // Looked at before it is opened: opening a device of an image can do things.
+        let there = File::from(self.open_at(resolved, OFlag::O_PATH)?);
+        if !there.metadata()?.is_file() {
+            return Ok(None);
+        }
+        let file = self.open_at(resolved, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
+        Ok(Some(file.into()))
+    }
+
+    /// The inode number behind a path that [`Self::resolve`] gave.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn inode(&self, resolved: &Path) -> io::Result<u64> {
+        let there = File::from(self.open_at(resolved, OFlag::O_PATH)?);
+        Ok(there.metadata()?.ino())
+    }
+
+    fn open_at(&self, path: &Path, flags: OFlag) -> Result<OwnedFd, Errno> {
+        let how = OpenHow::new()
+            .flags(flags | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS);
+        openat2(&self.directory, path, how)
+    }
+
+    /// Resolves as runtimes do (`filepath-securejoin`): nothing leads out of the root, and names that
+    /// do not exist are appended.
+    fn walk(&self, path: &Path) -> io::Result<Found> {
+        let mut todo: Vec<OsString> = names(path);
+        let mut done = PathBuf::new();
+        let mut exists = true;
+        let mut links = 0;
+        while let Some(name) = todo.pop() {
+            if name == ".." {
+                done.pop();
+                continue;
+            }
+            let next = done.join(&name);
+            match readlinkat(&self.directory, &next) {
+                Ok(target) => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(Errno::ELOOP.into());
+                    }
+                    if Path::new(&target).is_absolute() {
+                        done = PathBuf::new();
+                    }
+                    todo.extend(names(Path::new(&target)));
+                }
+                // It is there and no symlink.
+                Err(Errno::EINVAL) => done = next,
+                Err(Errno::ENOENT | Errno::ENOTDIR) => {
+                    exists = false;
+                    done = next;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Found {
+            path: Path::new("/").join(done),
+            exists,
+        })
+    }
+}
+
+/// Reads the first bytes of a file, up to `N`.
+///
+/// # Errors
+/// The operating system's.
+pub fn read_start<const N: usize>(file: &File) -> io::Result<Vec<u8>> {
+    let mut start = Vec::with_capacity(N);
+    file.take(N as u64).read_to_end(&mut start)?;
+    Ok(start)
+}
+
+/// Makes a path absolute and takes `.` and `..` out of it, as text.
+#[must_use]
+pub fn cleaned(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => plain.push(name),
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    plain
+}
+
+/// The names in a path, last one first, `..` among them.
+fn names(path: &Path) -> Vec<OsString> {
+    let mut names: Vec<OsString> = path
+        .components()
+        .filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+        })
+        .collect();
+    names.reverse();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use nix::errno::Errno;
+
+    use super::{Found, Root, cleaned};
+
+    #[test]
+    fn follows_symlinks_inside_the_root_only() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let at = |name: &str| root.path().join(name);
+        std::fs::create_dir_all(at("usr/bin")).expect("made");
+        std::fs::write(at("usr/bin/sh"), b"#!").expect("written");
+        for (target, link) in [
+            ("usr/bin", "bin"),
+            ("/usr/bin", "abs"),
+            ("../../../../etc", "out"),
+            ("/nowhere/deep", "dangling"),
+            ("loop", "loop"),
+        ] {
+            symlink(target, at(link)).expect("linked");
+        }
+        let opened = Root::open(root.path()).expect("it is there");
+        for (path, resolved, exists) in [
+            ("/usr/bin/sh", "/usr/bin/sh", true),
+            ("/bin/sh", "/usr/bin/sh", true),
+            ("/abs/sh", "/usr/bin/sh", true),
+            ("/abs/new", "/usr/bin/new", false),
+            ("/out/passwd", "/etc/passwd", false),
+            ("/dangling/x", "/nowhere/deep/x", false),
+            ("/bin/../bin", "/usr/bin", true),
+            ("/../../usr", "/usr", true),
+            ("/", "/", true),
+            ("", "/", true),
+        ] {
+            let expected = Found {
+                path: resolved.into(),
+                exists,
+            };
+            let found = opened.resolve(Path::new(path)).expect("it resolves");
+            assert_eq!(found, expected, "{path}");
+        }
+        let error = opened
+            .resolve(Path::new("/loop"))
+            .expect_err("it never ends");
+        assert_eq!(error.raw_os_error(), Some(Errno::ELOOP as i32));
+    }
+
+    #[test]
+    fn opens_regular_files_only() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(root.path().join("file"), b"text").expect("written");
+        nix::unistd::mkfifo(&root.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU)
+            .expect("made");
+        let opened = Root::open(root.path()).expect("it is there");
+        for (path, regular) in [("/file", true), ("/fifo", false), ("/", false)] {
+            let file = opened.open_file(Path::new(path)).expect("it is there");
+            assert_eq!(file.is_some(), regular, "{path}");
+        }
+    }
+
+    #[test]
+    fn cleans_as_text() {
+        for (path, plain) in [("a/./b/../c", "/a/c"), ("/../x", "/x"), ("//", "/")] {
+            assert_eq!(cleaned(Path::new(path)), Path::new(plain));
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The mounts of this process's namespace.
+//!
+//! Owns one question, asked of the kernel in the cheapest way that it knows:
+//! `statmount(2)` where it answers, else all of `/proc/self/mountinfo`.
+//! Both give the same answers.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::mountinfo::{self, Line};
+use super::statmount;
+
+/// One mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// An id that is unique among the mounts that exist; which kind of id depends on the kernel.
+    pub id: u64,
+    /// The file system's device number.
+    pub device: (u32, u32),
+    /// The directory of the file system that is mounted.
+    pub root: PathBuf,
+    /// Where it is mounted.
+    pub point: PathBuf,
+    /// The type of the file system.
+    pub kind: String,
+    /// The file system's own options, escaped as the kernel prints them.
+    pub options: Vec<u8>,
+}
+
+/// Where a path leads: a mount and an inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Id of the mount.
+    pub mount: u64,
+    /// Inode number.
+    pub inode: u64,
+    /// Whether it is a directory.
+    pub directory: bool,
+}
+
+/// A path by what cannot be renamed or bound elsewhere: file system, and path inside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// The file system's device number.
+    pub device: (u32, u32),
+    /// The path inside the file system.
+    pub inside: PathBuf,
+}
+
+/// How this kernel is asked.
+#[derive(Debug)]
+pub enum Mounts {
+    /// One mount at a time.
+    Kernel,
+    /// From the whole list, read once.
+    List(Vec<Line>),
+}
+
+impl Mounts {
+    /// Finds out how this kernel can be asked.
+    ///
+    /// # Errors
+    /// The operating system's, when it cannot be asked at all.
+    pub fn ask() -> io::Result<Self> {
+        let probed =
+            statmount::place(Path::new("/")).and_then(|root| statmount::describe(root.mount));
+        match probed {
+            Ok(_) => Ok(Self::Kernel),
+            // Whatever the reason (too old, or a filter): the list is always there.
+            Err(_) => Self::list(),
+        }
+    }
+
+    /// Reads the whole list, whatever the kernel could answer.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn list() -> io::Result<Self> {
+        mountinfo::read().map(Self::List)
+    }
+
+    /// The mount that an absolute path without symlinks lies on: the topmost, where several are stacked.
+    ///
+    /// # Errors
+    /// The operating system's; `NotFound` when no mount holds it.
+    pub fn holding(&self, path: &Path) -> io::Result<Mount> {
+        match self {
+            Self::Kernel => statmount::describe(statmount::place(path)?.mount),
+            Self::List(lines) => {
+                let mut best: Option<&Mount> = None;
+                for Line { mount, .. } in lines {
+                    let depth = mount.point.as_os_str().len();
+                    let beaten = best.is_some_and(|b| b.point.as_os_str().len() > depth);
+                    if !beaten && path.starts_with(&mount.point) {
+                        best = Some(mount);
+                    }
+                }
+                best.cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+            }
+        }
+    }
+
+    /// All mounts that stand on `mount` or on one of those, whatever covers them.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn below(&self, mount: &Mount) -> io::Result<Vec<Mount>> {
+        match self {
+            Self::Kernel => statmount::below(mount.id)?
+                .into_iter()
+                .map(statmount::describe)
+                // One that was unmounted meanwhile is not there any more.
+                .filter(|described| !is_gone(described))
+                .collect(),
+            Self::List(lines) => Ok(descendants(lines, mount.id)),
+        }
+    }
+
+    /// Locates a path that exists and has no symlinks, independently of where its file system is mounted.
+    ///
+    /// # Errors
+    /// The operating system's; `InvalidData` when the mount's answer makes no sense.
+    pub fn locate(&self, path: &Path) -> io::Result<Location> {
+        self.holding(path)?
+            .locate(path)
+            .ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+}
+
+impl Mount {
+    /// Locates a path on this mount. `None` when it is not on it.
+    #[must_use]
+    pub fn locate(&self, path: &Path) -> Option<Location> {
+        let rest = path.strip_prefix(&self.point).ok()?;
+        let inside = if rest.as_os_str().is_empty() {
+            self.root.clone()
+        } else {
+            self.root.join(rest)
+        };
+        Some(Location {
+            device: self.device,
+            inside,
+        })
+    }
+}
+
+impl Location {
+    /// Whether this is `other`, or a directory above it, in one file system.
+    #[must_use]
+    pub fn holds(&self, other: &Self) -> bool {
+        self.device == other.device && other.inside.starts_with(&self.inside)
+    }
+}
+
+fn is_gone(described: &io::Result<Mount>) -> bool {
+    matches!(described, Err(error) if error.kind() == io::ErrorKind::NotFound)
+}
+
+fn descendants(lines: &[Line], id: u64) -> Vec<Mount> {
+    let mut ids = vec![id];
+    let mut found: Vec<Mount> = Vec::new();
+    loop {
+        let before = found.len();
+        for line in lines {
+            if ids.contains(&line.parent) && !ids.contains(&line.mount.id) {
+                ids.push(line.mount.id);
+                found.push(line.mount.clone());
+            }
+        }
+        if found.len() == before {
+            return found;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Mount, Mounts};
+    use std::path::Path;
+
+    /// Ids differ between the two ways by design; everything else must not.
+    fn without_id(mount: &Mount) -> Mount {
+        Mount {
+            id: 0,
+            ..mount.clone()
+        }
+    }
+
+    #[test]
+    fn both_ways_to_ask_give_the_same_answers() {
+        let Mounts::Kernel = Mounts::ask().expect("the kernel answers") else {
+            return; // Before Linux 6.11 there is only one way.
+        };
+        let list = Mounts::list().expect("mountinfo can be read");
+        for path in ["/", "/proc", "/sys", "/dev", "/proc/self", "/usr/bin"] {
+            let Ok(path) = Path::new(path).canonicalize() else {
+                continue;
+            };
+            let one = Mounts::Kernel.holding(&path).expect("the path exists");
+            let other = list.holding(&path).expect("the path exists");
+            assert_eq!(without_id(&one), without_id(&other), "{}", path.display());
+            let sorted = |way: &Mounts, mount: &Mount| {
+                let mut below: Vec<_> = way
+                    .below(mount)
+                    .expect("the mount is there")
+                    .iter()
+                    .map(|mount| without_id(mount).point)
+                    .collect();
+                below.sort();
+                below
+            };
+            assert_eq!(sorted(&Mounts::Kernel, &one), sorted(&list, &other));
+        }
+    }
+
+    #[test]
+    fn locates_a_path_through_a_bind() {
+        let bind = Mount {
+            id: 1,
+            device: (8, 1),
+            root: "/var/lib/docker".into(),
+            point: "/mnt".into(),
+            kind: "ext4".to_owned(),
+            options: Vec::new(),
+        };
+        let located = bind
+            .locate(Path::new("/mnt/x"))
+            .expect("it is on the mount");
+        assert_eq!(located.inside, Path::new("/var/lib/docker/x"));
+        let root = bind.locate(Path::new("/mnt")).expect("it is the mount");
+        assert!(root.holds(&located) && !located.holds(&root));
+        assert_eq!(bind.locate(Path::new("/mntx")), None);
+    }
+}

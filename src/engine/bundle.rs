@@ -3,9 +3,17 @@
 //! Owns which parts are read, and how much of them. Whatever is not listed
 //! here has no influence on a decision.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+use crate::engine::trouble;
+use crate::sys::file::read_capped;
+use crate::sys::lookup::cleaned;
+use crate::verdict::{ReasonCode, Undecided};
+
+/// Room for more mounts and rules than any engine writes.
+const MAX_CONFIG_SIZE: u64 = 16 << 20;
 
 /// A bundle and what its `config.json` says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -148,6 +156,38 @@ pub struct DeviceRule {
     pub access: String,
 }
 
+impl Bundle {
+    /// Reads the bundle in the directory `path`.
+    ///
+    /// # Errors
+    /// `unreadable`.
+    pub fn read(path: &Path) -> Result<Self, Undecided> {
+        let file = path.join("config.json");
+        let bytes = read_capped(&file, MAX_CONFIG_SIZE)
+            .map_err(|error| trouble::unreadable("the bundle's configuration", &file, &error))?;
+        let spec = parse(&bytes).map_err(|error| {
+            let detail = format!("'{}' is no OCI configuration: {error}", file.display());
+            Undecided::new(ReasonCode::Unreadable, detail, "see what wrote the bundle")
+        })?;
+        let path = path.to_path_buf();
+        Ok(Self { path, spec })
+    }
+
+    /// The root file system's absolute path, cleaned as text.
+    #[must_use]
+    pub fn rootfs(&self) -> PathBuf {
+        cleaned(&self.path.join(&self.spec.root.path))
+    }
+}
+
+/// Parses a `config.json`.
+///
+/// # Errors
+/// Whatever is wrong with it. A key that stands twice is: runtimes differ in which one they take.
+pub fn parse(bytes: &[u8]) -> Result<Spec, serde_json::Error> {
+    serde_json::from_slice(bytes)
+}
+
 /// Go writes an empty list as `null`.
 fn null_is_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
@@ -155,4 +195,56 @@ where
     T: Default + Deserialize<'de>,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bundle, Capabilities, Mount, Process, Root, Spec, parse};
+
+    #[test]
+    fn reads_what_engines_write() {
+        let text = br#"{"ociVersion":"1.0.2","process":{"user":{"uid":0},"args":["sh"],"env":null,"cwd":"/",
+            "capabilities":{"bounding":["CAP_KILL"]}},"root":{"path":"rootfs"},"mounts":[
+            {"destination":"/proc","type":"proc","source":"proc"},{"destination":"/x","source":"/y","options":["rbind"]}],
+            "linux":{"seccomp":{"syscalls":[{"names":["a"]}]}},"annotations":{"a":"b"}}"#;
+        let mount = |destination: &str, kind: &str, source: &str, options: &[&str]| Mount {
+            destination: destination.into(),
+            kind: kind.to_owned(),
+            source: source.into(),
+            options: options.iter().map(|option| (*option).to_owned()).collect(),
+        };
+        let expected = Spec {
+            root: Root {
+                path: "rootfs".into(),
+            },
+            process: Process {
+                args: vec!["sh".to_owned()],
+                cwd: "/".into(),
+                capabilities: Capabilities {
+                    bounding: vec!["CAP_KILL".to_owned()],
+                },
+                ..Process::default()
+            },
+            mounts: vec![
+                mount("/proc", "proc", "proc", &[]),
+                mount("/x", "", "/y", &["rbind"]),
+            ],
+            ..Spec::default()
+        };
+        assert_eq!(parse(text).expect("well formed"), expected);
+        let bundle = Bundle {
+            path: "/run/bundle".into(),
+            spec: expected,
+        };
+        assert_eq!(bundle.rootfs(), std::path::Path::new("/run/bundle/rootfs"));
+    }
+
+    #[test]
+    fn refuses_a_key_that_stands_twice() {
+        let error = parse(br#"{"root":{"path":"a"},"root":{"path":"b"}}"#).expect_err("ambiguous");
+        assert!(
+            error.to_string().starts_with("duplicate field `root`"),
+            "{error}"
+        );
+    }
 }

@@ -1,1 +1,320 @@
-//! (skeleton)
+//! Docker with the overlay2 graph driver: which image a container is of, and whether its layers are mounted.
+//!
+//! Owns the layout below a data root (`containers/`, `image/overlay2/`,
+//! `overlay2/`), the same from Docker 20.10 to 28. Trusts the daemon's own
+//! files and the kernel's mounts, and nothing that a client can set.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::bundle::Bundle;
+use super::{Container, Rootfs, mounts, trouble};
+use crate::image::digest::{ChainId, Digest};
+use crate::image::identity::{EngineKind, Identity};
+use crate::sys::file::{read_capped, read_small};
+use crate::sys::mount::Mounts;
+use crate::verdict::{ReasonCode, Undecided};
+
+/// More layers than overlayfs lets Docker stack (its own limit is 125).
+const MAX_LAYERS: usize = 128;
+/// A container's record with a long health log and many labels.
+const MAX_CONTAINER_SIZE: u64 = 16 << 20;
+/// An image's config with a long history.
+const MAX_IMAGE_SIZE: u64 = 8 << 20;
+
+/// Where a container's files are: a data root, and the directory of its root file system in there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    root: PathBuf,
+    mount_id: String,
+}
+
+/// The parts of `config.v2.json` that are read.
+#[derive(Deserialize)]
+struct Record {
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(rename = "Image")]
+    image: String,
+    #[serde(rename = "Driver")]
+    driver: String,
+    #[serde(default, rename = "HasBeenStartedBefore")]
+    started: bool,
+    #[serde(default, rename = "Name")]
+    name: String,
+    #[serde(default, rename = "Config")]
+    config: RecordConfig,
+}
+
+#[derive(Default, Deserialize)]
+struct RecordConfig {
+    #[serde(default, rename = "Image")]
+    image: String,
+}
+
+#[derive(Deserialize)]
+struct ImageConfig {
+    rootfs: ImageRootfs,
+}
+
+#[derive(Deserialize)]
+struct ImageRootfs {
+    diff_ids: Vec<Digest>,
+}
+
+impl Layout {
+    /// Takes `<root>/overlay2/<id>/merged` apart. `None` unless the root is one of `roots`,
+    /// or the `<uid>.<gid>` below one that `userns-remap` uses.
+    #[must_use]
+    pub fn of(rootfs: &Path, roots: &[PathBuf]) -> Option<Self> {
+        let directory = parent_if(rootfs, "merged")?;
+        let mount_id = directory.file_name()?.to_str()?.to_owned();
+        let root = parent_if(directory.parent()?, "overlay2")?;
+        is_listed(root, roots).then(|| Self {
+            root: root.to_path_buf(),
+            mount_id,
+        })
+    }
+}
+
+/// Whether this is the root file system of a step of `BuildKit`'s.
+#[must_use]
+pub fn is_build(rootfs: &Path, roots: &[PathBuf]) -> bool {
+    let executor = rootfs.parent().and_then(Path::parent);
+    let root = executor
+        .and_then(|path| parent_if(path, "executor"))
+        .and_then(|path| parent_if(path, "buildkit"));
+    root.is_some_and(|root| is_listed(root, roots))
+}
+
+fn parent_if<'a>(path: &'a Path, name: &str) -> Option<&'a Path> {
+    path.parent()
+        .filter(|_| path.file_name() == Some(name.as_ref()))
+}
+
+fn is_listed(root: &Path, roots: &[PathBuf]) -> bool {
+    let above = root.parent().filter(|_| is_remapped(root));
+    let listed = |candidate: &Path| {
+        // Docker resolves its data root when it starts; the list may name a symlink to it.
+        roots.iter().any(|listed| {
+            listed == candidate || listed.canonicalize().is_ok_and(|real| real == candidate)
+        })
+    };
+    listed(root) || above.is_some_and(listed)
+}
+
+fn is_remapped(root: &Path) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    root.file_name()
+        .and_then(|name| name.to_str()?.split_once('.'))
+        .is_some_and(|(uid, gid)| digits(uid) && digits(gid))
+}
+
+/// Identifies container `id`, whose root file system is at `layout`, and binds it to the mounted layers.
+///
+/// # Errors
+/// `no-identity`, `unbound`, `unreadable`.
+pub fn identify(id: &str, bundle: Bundle, layout: Layout) -> Result<Container, Undecided> {
+    let record = read_record(&layout.root, id)?;
+    let config = record.image.parse().map_err(|_| {
+        let detail = format!("Docker's record of container '{id}' names no image digest");
+        Undecided::new(
+            ReasonCode::NoIdentity,
+            detail,
+            "start a container of an image",
+        )
+    })?;
+    let (chain, expected) = expected_layers(&layout, id)?;
+    let rootfs = bundle.rootfs();
+    let known = Mounts::ask().map_err(|error| trouble::mounts(&rootfs, &error))?;
+    let home = layout.root.join("overlay2");
+    let (_, mounted) = mounts::rootfs(&known, &rootfs, &home)?;
+    let mounted = Rootfs {
+        lowers: follow_links(&home, mounted.lowers)?,
+        ..mounted
+    };
+    if mounted != expected {
+        return Err(unbound(id, &expected, &mounted));
+    }
+    Ok(Container {
+        id: id.to_owned(),
+        name: Some(record.name.trim_start_matches('/').to_owned()),
+        image_name: Some(record.config.image),
+        identity: Identity {
+            config,
+            chain,
+            manifest: None,
+            engine: EngineKind::Docker,
+        },
+        first_start: !record.started,
+        engine_root: layout.root,
+        rootfs: mounted,
+        bundle,
+    })
+}
+
+/// Reads an image's config, checks that it is that one, and says which chain it names.
+///
+/// # Errors
+/// `unreadable`.
+pub fn chain_of_config(root: &Path, config: &Digest) -> Result<ChainId, Undecided> {
+    let path = root
+        .join("image/overlay2/imagedb/content/sha256")
+        .join(config.hex());
+    let bytes = read_capped(&path, MAX_IMAGE_SIZE)
+        .map_err(|error| trouble::unreadable("the image's config", &path, &error))?;
+    let parsed = serde_json::from_slice::<ImageConfig>(&bytes)
+        .ok()
+        .filter(|_| Digest::of(&bytes) == *config)
+        .and_then(|parsed| ChainId::of_layers(&parsed.rootfs.diff_ids));
+    parsed.ok_or_else(|| malformed(&path))
+}
+
+fn read_record(root: &Path, id: &str) -> Result<Record, Undecided> {
+    let path = root.join("containers").join(id).join("config.v2.json");
+    let bytes = read_capped(&path, MAX_CONTAINER_SIZE)
+        .map_err(|error| trouble::unreadable("Docker's record", &path, &error))?;
+    let record: Record = serde_json::from_slice(&bytes).map_err(|_| malformed(&path))?;
+    if record.id != id {
+        let detail = format!(
+            "Docker's record '{}' is of another container",
+            path.display()
+        );
+        return Err(Undecided::new(
+            ReasonCode::NoIdentity,
+            detail,
+            "restart Docker",
+        ));
+    }
+    if record.driver != "overlay2" {
+        let detail = format!("storage driver '{}' has no layers to bind", record.driver);
+        let hint = "use Docker's overlay2 storage driver";
+        return Err(Undecided::new(ReasonCode::NoIdentity, detail, hint));
+    }
+    Ok(record)
+}
+
+/// What has to be mounted for this container, by the layer store; and the chain that this amounts to.
+fn expected_layers(layout: &Layout, id: &str) -> Result<(ChainId, Rootfs), Undecided> {
+    let Layout { root, mount_id } = layout;
+    let home = root.join("overlay2");
+    let layers = root.join("image/overlay2/layerdb");
+    let mount = layers.join("mounts").join(id);
+    let init_id = read_word(&mount.join("init-id"))?;
+    if read_word(&mount.join("mount-id"))? != *mount_id || init_id != format!("{mount_id}-init") {
+        let detail = format!("the root file system '{mount_id}' is not that of container '{id}'");
+        return Err(Undecided::new(
+            ReasonCode::Unbound,
+            detail,
+            "create it again",
+        ));
+    }
+    let chain: ChainId = read_digest(&mount.join("parent"))?;
+    let mut lowers = vec![home.join(init_id).join("diff")];
+    let mut next = Some(chain);
+    while let Some(current) = next {
+        if lowers.len() > MAX_LAYERS {
+            let detail = format!("container '{id}' has more than {MAX_LAYERS} layers");
+            return Err(Undecided::new(
+                ReasonCode::Unbound,
+                detail,
+                "flatten the image",
+            ));
+        }
+        let layer = layers.join("sha256").join(current.digest().hex());
+        let diff: Digest = read_digest(&layer.join("diff"))?;
+        let below = read_parent(&layer.join("parent"))?;
+        let computed = below.map_or_else(|| ChainId::from_digest(diff), |below| below.push(&diff));
+        if computed != current {
+            return Err(malformed(&layer));
+        }
+        lowers.push(home.join(read_word(&layer.join("cache-id"))?).join("diff"));
+        next = below;
+    }
+    let rootfs = Rootfs {
+        path: home.join(mount_id).join("merged"),
+        lowers,
+        upper: Some(home.join(mount_id).join("diff")),
+    };
+    Ok((chain, rootfs))
+}
+
+/// Docker mounts through short links, `l/<name>` to `../<id>/diff`.
+fn follow_links(home: &Path, lowers: Vec<PathBuf>) -> Result<Vec<PathBuf>, Undecided> {
+    let links = home.join("l");
+    lowers
+        .into_iter()
+        .map(|lower| {
+            if lower.parent() != Some(&links) {
+                return Ok(lower);
+            }
+            let target = std::fs::read_link(&lower)
+                .map_err(|error| trouble::unreadable("the layer", &lower, &error))?;
+            Ok(crate::sys::lookup::cleaned(&links.join(target)))
+        })
+        .collect()
+}
+
+/// Reads one word that Docker keeps in a file of its own, and that becomes part of a path.
+fn read_word(path: &Path) -> Result<String, Undecided> {
+    let bytes = read_small::<128>(path)
+        .map_err(|error| trouble::unreadable("the layer store", path, &error))?;
+    String::from_utf8(bytes)
+        .ok()
+        .filter(|word| {
+            !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        })
+        .ok_or_else(|| malformed(path))
+}
+
+fn read_digest<D: std::str::FromStr>(path: &Path) -> Result<D, Undecided> {
+    let bytes = read_small::<128>(path)
+        .map_err(|error| trouble::unreadable("the layer store", path, &error))?;
+    std::str::from_utf8(&bytes)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| malformed(path))
+}
+
+/// A bottom layer has no parent.
+fn read_parent(path: &Path) -> Result<Option<ChainId>, Undecided> {
+    match read_small::<128>(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        _ => read_digest(path).map(Some),
+    }
+}
+
+fn malformed(path: &Path) -> Undecided {
+    let detail = format!(
+        "Docker's file '{}' is not what Docker writes",
+        path.display()
+    );
+    Undecided::new(ReasonCode::Unreadable, detail, "see 'vcn-hook doctor'")
+}
+
+fn unbound(id: &str, expected: &Rootfs, found: &Rootfs) -> Undecided {
+    let differing = expected
+        .lowers
+        .iter()
+        .zip(&found.lowers)
+        .find(|(expected, found)| expected != found)
+        .map(|(expected, found)| (expected.display().to_string(), found.display().to_string()));
+    let (expected, found) = differing.unwrap_or_else(|| {
+        let count =
+            |rootfs: &Rootfs| format!("{} layers and its own upper one", rootfs.lowers.len());
+        (count(expected), count(found))
+    });
+    let detail = format!(
+        "the layers mounted for container '{id}' are not its image's: expected {expected}, found {found}"
+    );
+    Undecided::new(
+        ReasonCode::Unbound,
+        detail,
+        "remove the container and create it again",
+    )
+}
+
+#[cfg(test)]
+#[path = "docker_tests.rs"]
+mod tests;

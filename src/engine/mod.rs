@@ -10,11 +10,13 @@ pub mod containerd;
 pub mod docker;
 pub mod docker_images;
 pub mod mounts;
+pub mod state;
+mod trouble;
 
 use std::path::PathBuf;
 
 use crate::engine::bundle::Bundle;
-use crate::image::digest::Digest;
+use crate::image::digest::ChainId;
 use crate::image::identity::Identity;
 use crate::policy::facts::Facts;
 use crate::verdict::{ReasonCode, Undecided};
@@ -67,17 +69,6 @@ pub struct Engines {
     pub containerd_roots: Vec<PathBuf>,
     /// Graph roots of containers/storage (`/var/lib/containers/storage`).
     pub storage_roots: Vec<PathBuf>,
-    /// Bundles that no engine knows, and what they are.
-    pub bundles: Vec<KnownBundle>,
-}
-
-/// A bundle that root's configuration names an image for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownBundle {
-    /// The bundle's directory.
-    pub path: PathBuf,
-    /// The config digest of its image.
-    pub config: Digest,
 }
 
 /// What no container may write: the gate's files, its state, and the engines'.
@@ -126,12 +117,36 @@ pub struct Rootfs {
 ///
 /// # Errors
 /// `no-identity`, `unbound`, `unreadable`, or `build` for a step of an image build, which has no image yet.
-pub fn identify(start: &Start, _engines: &Engines) -> Result<Container, Undecided> {
+pub fn identify(start: &Start, engines: &Engines) -> Result<Container, Undecided> {
+    let bundle = match &start.bundle {
+        Some(path) => Bundle::read(path)?,
+        None => Bundle::read(&state::bundle_of(start)?)?,
+    };
+    let rootfs = bundle.rootfs();
+    if let Some(layout) = docker::Layout::of(&rootfs, &engines.docker_roots) {
+        return docker::identify(&start.id, bundle, layout);
+    }
+    if docker::is_build(&rootfs, &engines.docker_roots) {
+        let detail = "a build step has no image yet";
+        let hint = "permit builds on this node with [build] policy = \"allow\"";
+        return Err(Undecided::new(ReasonCode::Build, detail, hint));
+    }
     Err(Undecided::new(
         ReasonCode::NoIdentity,
-        format!("no engine of this node knows container '{}'", start.id),
-        "start it through an engine listed in [engines]",
+        format!(
+            "no engine of this node knows the root file system '{}'",
+            rootfs.display()
+        ),
+        "start it through an engine whose root is listed in [engines] of config.toml",
     ))
+}
+
+/// Reads the image's own config and says which chain it names; the engine may have lost it.
+///
+/// # Errors
+/// `unreadable` when it is not there, or is not the one that its digest names.
+pub fn chain_of_config(container: &Container) -> Result<ChainId, Undecided> {
+    docker::chain_of_config(&container.engine_root, &container.identity.config)
 }
 
 /// Looks at what a digest does not say: the upper layer, the mounts, host access, the process.

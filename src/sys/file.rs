@@ -35,6 +35,21 @@ pub fn read_capped(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
     read_all(open_regular(path)?, cap)
 }
 
+/// Reads a small regular file that nobody appends to: one that fits is read in one call.
+///
+/// # Errors
+/// As [`read_capped`]; `FileTooLarge` when it is longer than `N - 1` bytes.
+pub fn read_small<const N: usize>(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = open_regular(path)?;
+    let mut bytes = vec![0; N];
+    let length = file.read(&mut bytes)?;
+    if length == N {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
 /// As [`read_capped`], for a file that only root can have written: the file and every
 /// directory above it are owned by `owner` (uid 0 in production) or root, and
 /// not writable by group or others.

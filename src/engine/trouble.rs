@@ -1,0 +1,35 @@
+//! How trouble with files is told.
+//!
+//! Dockerd and podman search a runtime's message for the system's own words
+//! and make exit codes 126 and 127 of them, so those words are not used.
+
+use std::io;
+use std::path::Path;
+
+use crate::verdict::{ReasonCode, Undecided};
+
+/// Something that must be read cannot be.
+pub(crate) fn unreadable(what: &str, path: &Path, error: &io::Error) -> Undecided {
+    let detail = format!("cannot read {what} '{}': {}", path.display(), words(error));
+    let hint = "see 'vcn-hook doctor'";
+    Undecided::new(ReasonCode::Unreadable, detail, hint)
+}
+
+/// The kernel cannot be asked about mounts.
+pub(crate) fn mounts(path: &Path, error: &io::Error) -> Undecided {
+    let text = words(error);
+    let detail = format!(
+        "cannot find out what is mounted at '{}': {text}",
+        path.display()
+    );
+    Undecided::new(ReasonCode::Unreadable, detail, "see 'vcn-hook doctor'")
+}
+
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "it is missing".to_owned(),
+        io::ErrorKind::PermissionDenied => "access is refused".to_owned(),
+        io::ErrorKind::NotADirectory => "something in its path is a file".to_owned(),
+        _ => error.to_string(),
+    }
+}

@@ -154,8 +154,12 @@ impl Record {
             &self.log_index.to_be_bytes(),
             &target,
         ];
-        for (slot, byte) in bytes.iter_mut().zip(fields.into_iter().flatten()) {
-            *slot = *byte;
+        let mut at = 0;
+        for field in fields {
+            if let Some(slot) = bytes.get_mut(at..at + field.len()) {
+                slot.copy_from_slice(field);
+            }
+            at += field.len();
         }
         bytes
     }

@@ -63,11 +63,16 @@ pub fn read_owned(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
     read_all(file, cap)
 }
 
-/// Checks that every existing directory above `path` is root's alone.
+/// Checks that every directory above `path` is root's alone, and so is every one that a symlink
+/// on the way leads through.
 ///
 /// # Errors
-/// `PermissionDenied` naming the first directory that others can change; `InvalidInput` for a relative path.
+/// `PermissionDenied` naming the first path that others can change; `InvalidInput` for a relative path.
 pub fn check_owned_path(path: &Path) -> io::Result<()> {
+    check_ancestors(path, MAX_SYMLINKS)
+}
+
+fn check_ancestors(path: &Path, links: usize) -> io::Result<()> {
     if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -76,16 +81,38 @@ pub fn check_owned_path(path: &Path) -> io::Result<()> {
     }
     for directory in path.ancestors().skip(1) {
         let metadata = std::fs::symlink_metadata(directory)?;
-        // A sticky, world-writable directory (/tmp) lets others add names but not replace root's.
-        let sticky = metadata.is_dir() && metadata.mode() & libc::S_ISVTX != 0;
-        if !sticky {
+        if metadata.is_symlink() {
+            check_symlink(directory, &metadata, links)?;
+        } else if metadata.mode() & libc::S_ISVTX != 0 {
+            // A sticky, world-writable directory (/tmp) lets others add names but not replace root's.
+            check_owner(directory, &metadata)?;
+        } else {
             check_owned(directory, &metadata)?;
-        } else if metadata.uid() != 0 {
-            return Err(not_roots(directory));
         }
     }
     Ok(())
 }
+
+/// A symlink is as good as its owner (its mode means nothing) and as the way to its target.
+fn check_symlink(link: &Path, metadata: &std::fs::Metadata, links: usize) -> io::Result<()> {
+    check_owner(link, metadata)?;
+    let links = links.checked_sub(1).ok_or_else(|| not_roots(link))?;
+    let parent = link.parent().unwrap_or_else(|| Path::new("/"));
+    let target = parent.join(std::fs::read_link(link)?);
+    // `ancestors` leaves the last name out, and the target itself counts too.
+    check_ancestors(&target.join("any"), links)
+}
+
+fn check_owner(path: &Path, metadata: &std::fs::Metadata) -> io::Result<()> {
+    if metadata.uid() == 0 {
+        Ok(())
+    } else {
+        Err(not_roots(path))
+    }
+}
+
+/// As many as the kernel follows.
+const MAX_SYMLINKS: usize = 40;
 
 fn check_owned(path: &Path, metadata: &std::fs::Metadata) -> io::Result<()> {
     if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
@@ -160,4 +187,55 @@ pub fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
     temporary.push(name);
     temporary.push(format!(".{}.tmp", std::process::id()));
     Ok(path.with_file_name(temporary))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::{read_capped, read_owned, replace};
+
+    #[test]
+    fn reads_at_most_the_cap_and_no_symlink() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join("file");
+        replace(&file, b"12345", 0o644).expect("it is writable");
+        assert_eq!(read_capped(&file, 5).expect("it is short enough"), b"12345");
+        assert_eq!(
+            read_capped(&file, 4).map_err(|e| e.kind()),
+            Err(ErrorKind::FileTooLarge)
+        );
+        let link = directory.path().join("link");
+        symlink(&file, &link).expect("it is new");
+        read_capped(&link, 5).expect_err("it is a symlink");
+        let folder = read_capped(directory.path(), 5).map_err(|e| e.kind());
+        assert_eq!(folder, Err(ErrorKind::InvalidInput));
+    }
+
+    #[test]
+    fn what_others_can_change_is_not_roots_wherever_a_symlink_leads() {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("not root: this case needs root-owned files and is checked by 'make test'");
+            return;
+        }
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = |name: &str| directory.path().join(name);
+        for folder in ["safe", "open"] {
+            std::fs::create_dir(path(folder)).expect("it is new");
+            replace(&path(folder).join("file"), b"", 0o644).expect("it is writable");
+            symlink(path(folder), path(&format!("to-{folder}"))).expect("it is new");
+        }
+        let everybody = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(path("open"), everybody).expect("it is ours");
+        symlink(path("open/../safe"), path("through")).expect("it is new");
+        let read = |name: &str| read_owned(&path(name), 1).map_err(|error| error.kind());
+        assert_eq!(read("safe/file"), Ok(Vec::new()));
+        assert_eq!(read("to-safe/file"), Ok(Vec::new()));
+        assert_eq!(read("open/file"), Err(ErrorKind::PermissionDenied));
+        assert_eq!(read("to-open/file"), Err(ErrorKind::PermissionDenied));
+        assert_eq!(read("through/file"), Err(ErrorKind::InvalidInput));
+        std::os::unix::fs::lchown(path("to-safe"), Some(1), None).expect("we are root");
+        assert_eq!(read("to-safe/file"), Err(ErrorKind::PermissionDenied));
+    }
 }

@@ -8,6 +8,7 @@ pub mod args;
 pub mod escape;
 pub mod failure;
 mod help;
+pub mod images;
 pub mod moment;
 pub mod output;
 pub mod verification;

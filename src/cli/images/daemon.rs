@@ -1,0 +1,173 @@
+//! Docker's API, for a member of group docker, who may not read Docker's files.
+//!
+//! Owns one HTTP/1.0 request over the unix socket: the daemon then answers
+//! without chunks and closes, so that the body is the stream. Reached by
+//! people's verbs only; the gate never asks a daemon.
+
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use serde::Deserialize;
+
+use super::Sources;
+use super::archive::Archive;
+use super::docker::shown;
+use crate::image::digest::Digest;
+use crate::image::reference::{ImageName, Name};
+use crate::image::subjects::ImageSubjects;
+
+/// Status line and headers together.
+const MAX_HEAD: u64 = 16 << 10;
+/// What the daemon says of one image, or of an error.
+const MAX_ANSWER: u64 = 8 << 20;
+/// An answer from memory.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Docker writes all layers to a temporary directory before the first byte of an archive.
+const PATIENCE_FOR_ARCHIVE: Duration = Duration::from_secs(600);
+
+/// What `docker image inspect` shows, as far as it is used.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Inspected {
+    id: Digest,
+    repo_tags: Option<Vec<String>>,
+    size: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Refusal {
+    message: String,
+}
+
+/// Has the image saved and reads it as it comes.
+pub(super) fn resolve(name: &ImageName, sources: &Sources<'_>) -> anyhow::Result<ImageSubjects> {
+    let asked = match name {
+        ImageName::Id(id) => id.to_string(),
+        ImageName::Name { name, .. } => name.familiar(),
+    };
+    let socket = sources.docker_socket;
+    let about = format!("/images/{asked}/json");
+    let inspected = match (get(socket, &about, PATIENCE), name) {
+        (
+            Err(Refused::Absent(_)),
+            ImageName::Name {
+                prefix: Some(id), ..
+            },
+        ) => get(socket, &format!("/images/{id}/json"), PATIENCE),
+        (inspected, _) => inspected,
+    };
+    let mut answer = Vec::new();
+    let body = inspected?;
+    body.take(MAX_ANSWER)
+        .read_to_end(&mut answer)
+        .context("Docker did not finish its answer")?;
+    let inspected: Inspected =
+        serde_json::from_slice(&answer).context("cannot understand Docker's answer")?;
+    let tags = inspected.repo_tags.unwrap_or_default();
+    let tags = tags.iter().filter_map(|tag| tag.parse().ok());
+    let tags: Vec<_> = tags.map(|name: Name| name.familiar()).collect();
+
+    // By ID, so that a tag which moves meanwhile cannot make two images of it.
+    let path = format!("/images/{}/get", inspected.id);
+    let body = get(socket, &path, PATIENCE_FOR_ARCHIVE)?;
+    let archive = Archive::read(body, Some(inspected.size), sources.progress)?;
+    let image = archive.image().context("cannot use what Docker saved")?;
+    ensure!(
+        image.subjects.iter().any(|s| s.digest == inspected.id),
+        "Docker saved another image than it was asked for: expected {}, found {:?}",
+        inspected.id,
+        image.subjects.iter().map(|s| s.digest).collect::<Vec<_>>()
+    );
+    Ok(ImageSubjects {
+        kind: "docker",
+        name: shown(name, &tags),
+        size: inspected.size,
+        subjects: image.subjects,
+    })
+}
+
+enum Refused {
+    /// There is no such image.
+    Absent(anyhow::Error),
+    Other(anyhow::Error),
+}
+
+impl From<Refused> for anyhow::Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Absent(error) | Refused::Other(error) => error,
+        }
+    }
+}
+
+fn get(socket: &Path, path: &str, patience: Duration) -> Result<BufReader<UnixStream>, Refused> {
+    let (status, body) = request(socket, path, patience).map_err(Refused::Other)?;
+    if status == 200 {
+        return Ok(body);
+    }
+    let mut answer = String::new();
+    // What cannot be read of a refusal is not shown; the status is.
+    let _ = body.take(MAX_HEAD).read_to_string(&mut answer);
+    let message = serde_json::from_str(&answer).map_or(answer, |refusal: Refusal| refusal.message);
+    let error = anyhow::anyhow!("Docker says {status}: {message:?}");
+    Err(if status == 404 {
+        Refused::Absent(error)
+    } else {
+        Refused::Other(error)
+    })
+}
+
+/// Asks, and reads up to where the body begins.
+fn request(
+    socket: &Path,
+    path: &str,
+    patience: Duration,
+) -> anyhow::Result<(u16, BufReader<UnixStream>)> {
+    let mut stream = UnixStream::connect(socket)
+        .with_context(|| format!("cannot connect to '{}'", socket.display()))?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    write!(
+        stream,
+        "GET {} HTTP/1.0\r\nHost: docker\r\nUser-Agent: vcn-hook\r\n\r\n",
+        encoded(path)
+    )
+    .context("cannot ask Docker")?;
+    let mut reader = BufReader::new(stream);
+    let mut head = (&mut reader).take(MAX_HEAD);
+    let mut line = |what| -> anyhow::Result<String> {
+        let mut line = String::new();
+        head.read_line(&mut line)
+            .context("Docker does not answer")?;
+        ensure!(line.ends_with('\n'), "Docker's answer has no {what}");
+        Ok(line.trim_end().to_owned())
+    };
+    let first = line("status")?;
+    let mut words = first.split(' ');
+    let (Some(version), Some(status)) = (words.next(), words.next()) else {
+        bail!("Docker's answer has no status: {first:?}");
+    };
+    ensure!(version.starts_with("HTTP/1."), "not HTTP: {first:?}");
+    let status = status.parse().context("Docker's answer has no status")?;
+    loop {
+        let header = line("end of its headers")?;
+        if header.is_empty() {
+            return Ok((status, reader));
+        }
+        let chunked = header
+            .to_ascii_lowercase()
+            .starts_with("transfer-encoding:");
+        ensure!(
+            !chunked,
+            "something between here and Docker cuts its answer into chunks"
+        );
+    }
+}
+
+/// A checked name needs this for an IPv6 address's brackets only.
+fn encoded(path: &str) -> String {
+    path.replace('[', "%5B").replace(']', "%5D")
+}

@@ -154,6 +154,26 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     sync_directory(path.parent().unwrap_or_else(|| Path::new(".")))
 }
 
+/// Appends `bytes` with one write to a file that only root can have written; makes it (mode 0640) if it is not there.
+///
+/// # Errors
+/// As [`read_owned`]; `WriteZero` when not all of it was written.
+pub fn append_owned(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    check_owned_path(path)?;
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    check_owned(path, &metadata)?;
+    if !metadata.is_file() || file.write(bytes)? != bytes.len() {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    Ok(())
+}
+
 /// Writes a new file and waits until its bytes are on disk. Fails if the name is taken.
 ///
 /// # Errors

@@ -13,6 +13,7 @@ use std::fmt;
 use crate::allowlist::note::VerifierKey;
 use crate::allowlist::record::{Key, Kind, Status};
 use crate::image::digest::{ChainId, Digest};
+use crate::image::subjects::{self, SubjectOf};
 use crate::trust::keys::{KeyError, Signer};
 
 /// The `payloadType` of every entry; in-toto's, so that its tools can read ours.
@@ -136,6 +137,24 @@ impl SubjectKind {
             Self::Manifest { config } => config,
             Self::Config { chain } => chain.map(|chain| *chain.digest()),
             Self::Index | Self::File => None,
+        }
+    }
+}
+
+impl From<subjects::Subject> for Subject {
+    fn from(found: subjects::Subject) -> Self {
+        let kind = match found.of {
+            SubjectOf::Index => SubjectKind::Index,
+            SubjectOf::Manifest { config } => SubjectKind::Manifest {
+                config: Some(config),
+            },
+            SubjectOf::Config { chain } => SubjectKind::Config { chain },
+            SubjectOf::File => SubjectKind::File,
+        };
+        Self {
+            name: found.name,
+            digest: found.digest,
+            kind,
         }
     }
 }

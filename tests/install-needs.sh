@@ -9,7 +9,7 @@ want=${1:?usage: install-needs.sh build|test|bench|demo}
 declare -A build_needs=([cc]=gcc [musl-gcc]=musl-tools)
 declare -A engine_needs=([dockerd]=docker.io [docker]=docker.io [containerd]=containerd [runc]=runc
     [docker-registry]=docker-registry [/bin/busybox]=busybox-static [curl]=curl)
-declare -A test_needs=([strace]=strace [crun]=crun [nginx]=nginx-light [jq]=jq [skopeo]=skopeo)
+declare -A test_needs=([strace]=strace [crun]=crun [nginx]=nginx-light [jq]=jq [skopeo]=skopeo [ssh-agent]=openssh-client)
 
 missing=()
 need() { # need NAME_OF_TABLE

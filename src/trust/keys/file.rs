@@ -115,7 +115,13 @@ pub fn read_public(path: &Path) -> Result<VerifierKey, KeyError> {
     if let Ok(key) = text.parse() {
         return Ok(key);
     }
-    let key = PublicKey::from_openssh(text).map_err(|_| format())?;
+    let key = PublicKey::from_openssh(text).map_err(|_| match text.split(' ').next() {
+        // Types that the parser was built without are named by the line itself.
+        Some(kind) if kind.starts_with("ecdsa-") || kind.starts_with("sk-") => {
+            KeyError::Algorithm(path.to_owned(), kind.to_owned())
+        }
+        _ => format(),
+    })?;
     let Some(public) = key.key_data().ed25519() else {
         let found = key.algorithm().to_string();
         return Err(KeyError::Algorithm(path.to_owned(), found));

@@ -11,7 +11,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::allowlist::note::VerifierKey;
 use crate::image::digest::{Digest, hex};
+use crate::verdict::{Reason, ReasonCode};
 
 /// The most bytes a gate.bin may have: some ten thousand floor entries and exceptions.
 pub const MAX_GATEBIN_SIZE: u64 = 4 << 20;
@@ -224,6 +226,27 @@ impl GateBin {
     #[must_use]
     pub fn on_floor(&self, config: &Digest) -> bool {
         self.floor.contains(config)
+    }
+}
+
+impl Trust {
+    /// The indexers' keys, parsed.
+    ///
+    /// # Errors
+    /// [`ReasonCode::Configuration`]: `apply` writes keys that parse.
+    pub fn indexer_keys(&self) -> Result<Vec<VerifierKey>, Reason> {
+        self.indexers
+            .iter()
+            .map(|key| key.parse())
+            .collect::<Result<_, _>>()
+            .map_err(|error| {
+                let detail = format!("gate.bin has an indexer key that is none: {error}");
+                Reason::new(
+                    ReasonCode::Configuration,
+                    detail,
+                    "run 'vcn-hook apply' as root",
+                )
+            })
     }
 }
 

@@ -64,7 +64,9 @@ impl HighWater {
         .map(|(what, seen, found)| RolledBack { what, seen, found })
     }
 
-    fn max(self, other: Self) -> Self {
+    /// The higher of both, value by value.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
         Self {
             log_size: self.log_size.max(other.log_size),
             time: self.time.max(other.time),

@@ -1,0 +1,218 @@
+//! The figures of docs/performance.md, measured: `make bench`.
+//!
+//! Every figure is a ratio to a named baseline raced in the same rounds.
+//! Nothing here asserts a time: a missed figure is printed as missed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    missing_docs,
+    unreachable_pub,
+    unnameable_types,
+    reason = "a program for developers that may stop at the first surprise"
+)]
+
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+mod held;
+mod race;
+mod report;
+mod tables;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use race::{Runner, race};
+use report::{Report, reach};
+use support::scratch::Scratch;
+use support::{binary, program};
+
+const PAGE: &str = "docs/performance.md";
+
+fn main() {
+    // cargo's own arguments (`--bench`) mean nothing to us.
+    let rounds = std::env::var("ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(400);
+    let mut report = Report::default();
+    report.line("# Figures");
+    report.line("\nMade by `make bench`; do not edit. Medians of whole processes, spawn to exit, all");
+    report.line("programs of a table raced in the same rounds, each round in another order. The baseline is");
+    report.line("an empty static C process unless a table says otherwise. Ratios hold where times do not.");
+    report.line(&format!("\n{}", machine()));
+    let scratch = Scratch::new("figures");
+    let empty = compiled(&scratch, "empty");
+    let maxrss = compiled(&scratch, "maxrss");
+    decision(&mut report, &scratch, &empty, &maxrss, rounds);
+    gate(&mut report, &empty, &maxrss, rounds);
+    size(&mut report);
+    report.write(Path::new(PAGE));
+}
+
+/// The allowlist's answer as a process of its own, from a thousand to ten million records.
+fn decision(report: &mut Report, scratch: &Scratch, empty: &Path, maxrss: &Path, rounds: usize) {
+    let nodes: Vec<_> = [1_000, 1_000_000, 10_000_000]
+        .map(|records| tables::node(&scratch.folder(&format!("n{records}")), records))
+        .into();
+    let decide = example("decide");
+    let mut runners = vec![Runner::new(empty, []), Runner::new(example("nothing"), [])];
+    for node in &nodes {
+        let state = node.state.to_str().unwrap();
+        runners.push(Runner::new(&decide, [state, &node.present, &node.chain]));
+        let absent = Runner::new(&decide, [state, &node.absent, &node.chain]);
+        runners.push(Runner { expected: 1, ..absent });
+    }
+    let times = race(&runners, rounds);
+    report.section(
+        "The allowlist's decision",
+        "One process: gate.bin, note signature, delta, base, policy; page cache warm.",
+        &["program", "median us", "x empty C", "peak RSS KiB", "reach"],
+    );
+    let names = ["empty static C", "empty static Rust"].map(str::to_owned).into_iter();
+    let labelled = nodes.iter().flat_map(|node| {
+        [format!("{} records, present", node.records), format!("{} records, absent", node.records)]
+    });
+    for (at, name) in names.chain(labelled).enumerate() {
+        let ratio = times[at].ratio(&times[0]);
+        let reached = if at >= 2 { reach(ratio, 3.5, "x") } else { String::new() };
+        report.row(&[
+            name,
+            micros(&times[at]),
+            format!("{ratio:.2}"),
+            resident(maxrss, &runners[at]).to_string(),
+            reached,
+        ]);
+    }
+    let growth = times[6].ratio(&times[2]);
+    report.line(&format!(
+        "\nFrom 10^3 to 10^7 records the decision grows {growth:.2} x ({}).",
+        reach(growth, 1.3, "x")
+    ));
+    let build = nodes.last().unwrap().build;
+    report.line(&format!(
+        "Building the table of 10^7 sorted records took {:.2} s ({}).",
+        build.as_secs_f64(),
+        reach(build.as_secs_f64(), 2.0, "s")
+    ));
+}
+
+/// The whole gate on a real `create`, and whole containers with and without it.
+fn gate(report: &mut Report, empty: &Path, maxrss: &Path, rounds: usize) {
+    let held = held::Held::container(10);
+    let gate = held.gate(empty);
+    let runners = [Runner::new(empty, []), gate];
+    let times = race(&runners, rounds);
+    let ratio = times[1].ratio(&times[0]);
+    let rss = resident(maxrss, &runners[1]);
+    report.section(
+        "The whole gate",
+        "The very `create` that Docker typed for a 10-layer image, in front of a runtime that does nothing \
+         (its own start is in the figure).",
+        &["program", "median us", "x empty C", "peak RSS KiB", "reach"],
+    );
+    report.row(&["empty static C".to_owned(), micros(&times[0]), "1.00".to_owned(), String::new(), String::new()]);
+    report.row(&[
+        "gate, then empty static C".to_owned(),
+        micros(&times[1]),
+        format!("{ratio:.2}"),
+        rss.to_string(),
+        format!("{}; {}", reach(ratio - 1.0, 4.0, "x (less the runtime's own)"), reach(f64::from(rss), 4096.0, "KiB")),
+    ]);
+    report.section(
+        "A container through the gate",
+        "`run` of `true` on the same rootfs, read-only; the hook is an empty static C createRuntime hook.",
+        &["runtime", "variant", "median ms", "p90 ms", "ratio", "paired ms", "reach"],
+    );
+    for (name, limit) in [("crun", 1.08), ("runc", 1.04)] {
+        containers(report, &held, name, limit, empty, rounds / 2);
+    }
+}
+
+fn containers(report: &mut Report, held: &held::Held, name: &str, limit: f64, empty: &Path, rounds: usize) {
+    let real = program(name);
+    let plain = held.bundle("plain", None);
+    let hooked = held.bundle("hooked", Some(empty));
+    let runners = [
+        held.run(Runner::new(&real, []), &plain),
+        held.run(Runner::new(&real, []), &plain),
+        held.run(held.gated(&real, name), &plain),
+        held.run(Runner::new(&real, []), &hooked),
+    ];
+    let times = race(&runners, rounds);
+    let hook = times[3].paired_ms(&times[0]);
+    let labels = ["alone", "alone again (noise)", "through the gate", "static C hook"];
+    for (at, label) in labels.iter().enumerate() {
+        let ratio = times[at].ratio(&times[0]);
+        let paired = times[at].paired_ms(&times[0]);
+        let reached = match at {
+            2 => format!("{}; {}", reach(ratio, limit, "x"), reach(paired, 2.0 * hook, "ms (twice the hook's)")),
+            _ => String::new(),
+        };
+        report.row(&[
+            name.to_owned(),
+            (*label).to_owned(),
+            format!("{:.2}", times[at].median().as_secs_f64() * 1e3),
+            format!("{:.2}", times[at].percentile(90).as_secs_f64() * 1e3),
+            format!("{ratio:.3}"),
+            format!("{paired:+.2}"),
+            reached,
+        ]);
+    }
+}
+
+fn size(report: &mut Report) {
+    let bytes = std::fs::metadata(binary()).unwrap().len();
+    let megabytes = f64::from(u32::try_from(bytes).unwrap()) / 1e6;
+    report.section("The binary", "Static, stripped.", &["file", "MB", "reach"]);
+    report.row(&["vcn-hook".to_owned(), format!("{megabytes:.2}"), reach(megabytes, 6.0, "MB")]);
+}
+
+fn micros(times: &race::Times) -> String {
+    format!("{:.0}", times.median().as_secs_f64() * 1e6)
+}
+
+/// The largest resident set of a few runs, in KiB.
+fn resident(maxrss: &Path, runner: &Runner) -> u32 {
+    let largest = (0..5).map(|_| {
+        let mut command = Command::new(maxrss);
+        command.arg(&runner.program).args(&runner.arguments).current_dir(&runner.directory);
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        // The runner may print too; the figure is the last line.
+        text.lines().last().unwrap().parse().unwrap()
+    });
+    largest.max().unwrap()
+}
+
+fn compiled(scratch: &Scratch, name: &str) -> PathBuf {
+    let output = scratch.join(name);
+    let source = format!("benches/figures/{name}.c");
+    let built = Command::new(program("musl-gcc"))
+        .args(["-O2", "-static", "-o"])
+        .arg(&output)
+        .arg(source)
+        .status();
+    assert!(built.unwrap().success(), "musl-gcc cannot compile {name}.c");
+    output
+}
+
+/// A small program of this crate, built beside the release binary.
+fn example(name: &str) -> PathBuf {
+    let path = binary().with_file_name("examples").join(name);
+    assert!(path.is_file(), "{} is missing; run 'make bench'", path.display());
+    path
+}
+
+fn machine() -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!(
+        "Machine: {cores} cores, {}, kernel {}.",
+        model.map_or("unknown CPU", |(_, name)| name),
+        kernel.trim()
+    )
+}

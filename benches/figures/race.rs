@@ -1,0 +1,97 @@
+//! Programs raced against each other: interleaved in one run, in a new order each round.
+//!
+//! Absolute times of a shared machine drift by half within an hour; ratios to
+//! a baseline in the same rounds, and paired differences, do not.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// One program in the race.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    pub program: PathBuf,
+    pub arguments: Vec<OsString>,
+    pub directory: PathBuf,
+    /// The exit status that a round must have; another one ends the race.
+    pub expected: i32,
+}
+
+/// The times of one program, one for each round.
+#[derive(Clone, Debug)]
+pub struct Times(Vec<Duration>);
+
+impl Runner {
+    pub fn new<const N: usize>(program: impl Into<PathBuf>, arguments: [&str; N]) -> Self {
+        Self {
+            program: program.into(),
+            arguments: arguments.iter().map(Into::into).collect(),
+            directory: "/".into(),
+            expected: 0,
+        }
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).current_dir(&self.directory).stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    fn round(&self) -> Duration {
+        let mut command = self.command();
+        let begin = Instant::now();
+        let status = command.status().unwrap_or_else(|e| panic!("{}: {e}", self.program.display()));
+        let took = begin.elapsed();
+        assert_eq!(status.code(), Some(self.expected), "{} {:?}", self.program.display(), self.arguments);
+        took
+    }
+}
+
+/// Runs every runner once a round.
+pub fn race(runners: &[Runner], rounds: usize) -> Vec<Times> {
+    let mut times = vec![Times(Vec::with_capacity(rounds)); runners.len()];
+    let mut order: Vec<usize> = (0..runners.len()).collect();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for round in 0..rounds + rounds / 10 {
+        for at in (1..order.len()).rev() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            order.swap(at, usize::try_from(state >> 33).unwrap() % (at + 1));
+        }
+        for &at in &order {
+            let took = runners[at].round();
+            // The first tenth warms caches up and is not counted.
+            if round >= rounds / 10 {
+                times[at].0.push(took);
+            }
+        }
+    }
+    times
+}
+
+impl Times {
+    pub fn percentile(&self, percent: usize) -> Duration {
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable();
+        sorted[(sorted.len() - 1) * percent / 100]
+    }
+
+    pub fn median(&self) -> Duration {
+        self.percentile(50)
+    }
+
+    /// Median of this program's time over the baseline's.
+    pub fn ratio(&self, baseline: &Self) -> f64 {
+        self.median().as_secs_f64() / baseline.median().as_secs_f64()
+    }
+
+    /// Median over the rounds of this program's time less the baseline's, in milliseconds.
+    pub fn paired_ms(&self, baseline: &Self) -> f64 {
+        let pairs = self.0.iter().zip(&baseline.0);
+        let mut differences: Vec<f64> =
+            pairs.map(|(a, b)| (a.as_secs_f64() - b.as_secs_f64()) * 1e3).collect();
+        differences.sort_unstable_by(f64::total_cmp);
+        differences[differences.len() / 2]
+    }
+}

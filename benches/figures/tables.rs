@@ -1,0 +1,136 @@
+//! Allowlists of any size, without a log behind them: tables, note and gate.bin of a bench-only ledger.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use vcn_hook::allowlist::build::Builder;
+use vcn_hook::allowlist::index_note::IndexNote;
+use vcn_hook::allowlist::note::SignedNote;
+use vcn_hook::allowlist::record::{Key, Kind, Record, Status};
+use vcn_hook::allowlist::table::TableKind;
+use vcn_hook::apply::gatebin_path;
+use vcn_hook::image::digest::Digest;
+use vcn_hook::policy::gatebin::{
+    AllowRule, Engines, GateBin, Mode, Response, Rules, Runtimes, SignerRule, Trust,
+};
+use vcn_hook::store::{HighWater, Store};
+use vcn_hook::sys::{clock, file};
+use vcn_hook::trust::keys::{SecretKey, Signer as _};
+
+const ORIGIN: &str = "ledger.example/bench";
+const SIGNERS: u16 = 12;
+
+/// A node's state directory with an allowlist of so many records.
+#[derive(Debug)]
+pub struct Tables {
+    pub records: u64,
+    pub state: PathBuf,
+    /// A config digest that is in the base, and its chain.
+    pub present: String,
+    pub chain: String,
+    /// A config digest that is in no table.
+    pub absent: String,
+    /// How long the base took to write, its records being sorted.
+    pub build: Duration,
+}
+
+/// Makes one. The delta has a hundredth of the base's records, all of other keys.
+pub fn node(state: &Path, records: u64) -> Tables {
+    let store = Store::new(state);
+    let chain = Digest::of(b"chain");
+    let (base, build) = table(&store, TableKind::Base, b'b', records, &chain);
+    let (delta, _) = table(&store, TableKind::Delta, b'd', records / 100, &chain);
+    let root = Digest::of(b"root");
+    let indexer = SecretKey::from_seed(&IndexNote::key_name(ORIGIN), &[7; 32]).unwrap();
+    let now = clock::now();
+    let note = IndexNote {
+        origin: ORIGIN.to_owned(),
+        log_size: records,
+        log_root: [1; 32],
+        base,
+        delta,
+        root_version: 1,
+        root_digest: root,
+        time: now,
+        expires: now + 86_400,
+    };
+    let text = note.format();
+    let mut signed = SignedNote::new(text.clone()).unwrap();
+    signed.sign(indexer.verifier(), &indexer.sign(text.as_bytes()).unwrap()).unwrap();
+    store.install_note(&signed.to_bytes()).unwrap();
+    store.reset_high_water(HighWater::of(&note)).unwrap();
+    let gate = gatebin(state, root, indexer.verifier().to_string());
+    file::replace(&gatebin_path(state), &gate.encode().unwrap(), 0o644).unwrap();
+    Tables {
+        records,
+        state: state.to_owned(),
+        present: digest(b'b', records / 2).to_string(),
+        chain: chain.to_string(),
+        absent: digest(b'x', 0).to_string(),
+        build,
+    }
+}
+
+fn digest(kind: u8, number: u64) -> Digest {
+    let mut bytes = [kind; 9];
+    bytes[1..].copy_from_slice(&number.to_be_bytes());
+    Digest::of(&bytes)
+}
+
+fn table(
+    store: &Store,
+    kind: TableKind,
+    letter: u8,
+    records: u64,
+    chain: &Digest,
+) -> (vcn_hook::allowlist::index_note::TableRef, Duration) {
+    let mut keys: Vec<(Key, u64)> =
+        (0..records).map(|number| (Key::of(Kind::Config, &digest(letter, number)), number)).collect();
+    keys.sort_unstable();
+    let begun = Instant::now();
+    // 51 records on a page, and upper levels of a sixty-third.
+    let size = records.div_ceil(51).max(1) * 4096 * 64 / 63 + (8 << 12);
+    let mut builder = Builder::new(store.create_table(size).unwrap(), kind, ORIGIN, records);
+    for (key, number) in keys {
+        builder
+            .push(&Record {
+                key,
+                signer: u16::try_from(number % u64::from(SIGNERS)).unwrap(),
+                status: Status::Trusted,
+                not_after: 0,
+                log_index: number,
+                target: Some(*chain),
+            })
+            .unwrap();
+    }
+    let (table, writer) = builder.finish().unwrap();
+    store.install_table(writer, &table, kind, ORIGIN, false).unwrap();
+    (table, begun.elapsed())
+}
+
+fn gatebin(state: &Path, root_digest: Digest, indexer: String) -> GateBin {
+    GateBin {
+        mode: Mode::Enforce,
+        state_dir: state.to_owned(),
+        run_dir: state.to_owned(),
+        decisions: state.join("decisions.jsonl"),
+        config_dir: state.to_owned(),
+        runtimes: Runtimes { runc: "/usr/sbin/runc".into(), crun: "/usr/bin/crun".into() },
+        engines: Engines::default(),
+        trust: Trust {
+            origin: ORIGIN.to_owned(),
+            root_version: 1,
+            root_digest,
+            indexers: vec![indexer],
+            index_threshold: 1,
+            organisations: vec!["bench".to_owned()],
+            signers: vec![SignerRule { organisation: 0, level: 2 }; usize::from(SIGNERS)],
+            allow: AllowRule { threshold: 1, min_level: 1, organisations: vec![0] },
+            veto: None,
+            unsupported: Response::Deny,
+        },
+        floor: Vec::new(),
+        rules: Rules::standard(),
+        grace: 0,
+    }
+}

@@ -29,9 +29,16 @@ fn answer() -> Option<Verdict> {
     let now = clock::now();
     let answer = pipeline::consult(&gate, &config, now);
     let case = Case {
-        identity: &Identity { config, chain, manifest: None, engine: EngineKind::Docker },
+        identity: &Identity {
+            config,
+            chain,
+            manifest: None,
+            engine: EngineKind::Docker,
+        },
         records: answer.as_ref().map(|answer| answer.records.as_slice()),
-        freshness: answer.as_ref().map_or(Ok(()), |answer| answer.freshness.as_ref().copied()),
+        freshness: answer
+            .as_ref()
+            .map_or(Ok(()), |answer| answer.freshness.as_ref().copied()),
         chain_of_config: None,
         facts: &Facts::none(),
         now,

@@ -55,13 +55,24 @@ impl Held {
         let arguments = fs::read_to_string(hold.join("argv")).unwrap();
         let arguments = arguments.lines().map(str::to_owned).collect();
         let bundle = fs::read_to_string(hold.join("cwd")).unwrap().trim().into();
-        Self { node, id, arguments, bundle, hold, client, _daemon: daemon, scratch }
+        Self {
+            node,
+            id,
+            arguments,
+            bundle,
+            hold,
+            client,
+            _daemon: daemon,
+            scratch,
+        }
     }
 
     /// The gate on the very command that Docker typed, in front of a runtime that does nothing.
     pub fn gate(&self, empty: &Path) -> Runner {
         let mut runner = self.gated(empty, "create");
-        runner.arguments.extend(self.arguments.iter().map(Into::into));
+        runner
+            .arguments
+            .extend(self.arguments.iter().map(Into::into));
         runner.directory.clone_from(&self.bundle);
         runner
     }
@@ -77,7 +88,11 @@ impl Held {
             _ => line.to_owned(),
         });
         fs::write(&config, lines.collect::<Vec<_>>().join("\n")).unwrap();
-        let copied = Command::new("cp").arg("-a").arg(self.node.state().join(".")).arg(&state).status();
+        let copied = Command::new("cp")
+            .arg("-a")
+            .arg(self.node.state().join("."))
+            .arg(&state)
+            .status();
         assert!(copied.unwrap().success());
         let config = config.to_str().unwrap();
         let applied = self.node.vcn(&["-c", config, "apply"]);
@@ -97,29 +112,38 @@ impl Held {
             .cloned()
             .collect();
         spec["mounts"] = json!(mounts);
-        spec["hooks"] = hook.map_or(json!({}), |path| json!({"createRuntime": [{"path": path}]}));
+        spec["hooks"] = hook.map_or_else(
+            || json!({}),
+            |path| json!({"createRuntime": [{"path": path}]}),
+        );
         spec["root"]["readonly"] = json!(true);
         spec["process"]["terminal"] = json!(false);
         let linux = spec["linux"].as_object_mut().unwrap();
         for unwanted in ["cgroupsPath", "resources", "seccomp"] {
             linux.remove(unwanted);
         }
-        fs::write(bundle.join("config.json"), serde_json::to_vec(&spec).unwrap()).unwrap();
+        fs::write(
+            bundle.join("config.json"),
+            serde_json::to_vec(&spec).unwrap(),
+        )
+        .unwrap();
         bundle
     }
 
     /// `--root R run --bundle B ID`, for a runtime or for the gate in front of one.
     pub fn run(&self, mut runner: Runner, bundle: &Path) -> Runner {
         let root = self.scratch.folder("runtime-root");
-        let words = ["--root", root.to_str().unwrap(), "run", "--bundle", bundle.to_str().unwrap()];
+        let words = [
+            "--root",
+            root.to_str().unwrap(),
+            "run",
+            "--bundle",
+            bundle.to_str().unwrap(),
+        ];
         runner.arguments.extend(words.map(Into::into));
         runner.arguments.push((&self.id).into());
         runner.directory = bundle.to_owned();
         runner
-    }
-
-    pub fn scratch(&self) -> &Scratch {
-        &self.scratch
     }
 }
 
@@ -145,7 +169,10 @@ fn holding_script(hold: &Path) -> String {
 fn wait_for(path: &Path) {
     let begun = Instant::now();
     while !path.exists() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "docker did not call its runtime");
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "docker did not call its runtime"
+        );
         sleep(Duration::from_millis(50));
     }
 }

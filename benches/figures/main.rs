@@ -35,12 +35,19 @@ const PAGE: &str = "docs/performance.md";
 
 fn main() {
     // cargo's own arguments (`--bench`) mean nothing to us.
-    let rounds = std::env::var("ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(400);
+    let rounds = std::env::var("ROUNDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(400);
     let mut report = Report::default();
     report.line("# Figures");
-    report.line("\nMade by `make bench`; do not edit. Medians of whole processes, spawn to exit, all");
+    report.line(
+        "\nMade by `make bench`; do not edit. Medians of whole processes, spawn to exit, all",
+    );
     report.line("programs of a table raced in the same rounds, each round in another order. The baseline is");
-    report.line("an empty static C process unless a table says otherwise. Ratios hold where times do not.");
+    report.line(
+        "an empty static C process unless a table says otherwise. Ratios hold where times do not.",
+    );
     report.line(&format!("\n{}", machine()));
     let scratch = Scratch::new("figures");
     let empty = compiled(&scratch, "empty");
@@ -62,7 +69,10 @@ fn decision(report: &mut Report, scratch: &Scratch, empty: &Path, maxrss: &Path,
         let state = node.state.to_str().unwrap();
         runners.push(Runner::new(&decide, [state, &node.present, &node.chain]));
         let absent = Runner::new(&decide, [state, &node.absent, &node.chain]);
-        runners.push(Runner { expected: 1, ..absent });
+        runners.push(Runner {
+            expected: 1,
+            ..absent
+        });
     }
     let times = race(&runners, rounds);
     report.section(
@@ -70,13 +80,22 @@ fn decision(report: &mut Report, scratch: &Scratch, empty: &Path, maxrss: &Path,
         "One process: gate.bin, note signature, delta, base, policy; page cache warm.",
         &["program", "median us", "x empty C", "peak RSS KiB", "reach"],
     );
-    let names = ["empty static C", "empty static Rust"].map(str::to_owned).into_iter();
+    let names = ["empty static C", "empty static Rust"]
+        .map(str::to_owned)
+        .into_iter();
     let labelled = nodes.iter().flat_map(|node| {
-        [format!("{} records, present", node.records), format!("{} records, absent", node.records)]
+        [
+            format!("{} records, present", node.records),
+            format!("{} records, absent", node.records),
+        ]
     });
     for (at, name) in names.chain(labelled).enumerate() {
         let ratio = times[at].ratio(&times[0]);
-        let reached = if at >= 2 { reach(ratio, 3.5, "x") } else { String::new() };
+        let reached = if at >= 2 {
+            reach(ratio, 3.5, "x")
+        } else {
+            String::new()
+        };
         report.row(&[
             name,
             micros(&times[at]),
@@ -112,13 +131,23 @@ fn gate(report: &mut Report, empty: &Path, maxrss: &Path, rounds: usize) {
          (its own start is in the figure).",
         &["program", "median us", "x empty C", "peak RSS KiB", "reach"],
     );
-    report.row(&["empty static C".to_owned(), micros(&times[0]), "1.00".to_owned(), String::new(), String::new()]);
+    report.row(&[
+        "empty static C".to_owned(),
+        micros(&times[0]),
+        "1.00".to_owned(),
+        String::new(),
+        String::new(),
+    ]);
     report.row(&[
         "gate, then empty static C".to_owned(),
         micros(&times[1]),
         format!("{ratio:.2}"),
         rss.to_string(),
-        format!("{}; {}", reach(ratio - 1.0, 4.0, "x (less the runtime's own)"), reach(f64::from(rss), 4096.0, "KiB")),
+        format!(
+            "{}; {}",
+            reach(ratio - 1.0, 4.0, "x (less the runtime's own)"),
+            reach(f64::from(rss), 4096.0, "KiB")
+        ),
     ]);
     report.section(
         "A container through the gate",
@@ -130,7 +159,14 @@ fn gate(report: &mut Report, empty: &Path, maxrss: &Path, rounds: usize) {
     }
 }
 
-fn containers(report: &mut Report, held: &held::Held, name: &str, limit: f64, empty: &Path, rounds: usize) {
+fn containers(
+    report: &mut Report,
+    held: &held::Held,
+    name: &str,
+    limit: f64,
+    empty: &Path,
+    rounds: usize,
+) {
     let real = program(name);
     let plain = held.bundle("plain", None);
     let hooked = held.bundle("hooked", Some(empty));
@@ -142,12 +178,21 @@ fn containers(report: &mut Report, held: &held::Held, name: &str, limit: f64, em
     ];
     let times = race(&runners, rounds);
     let hook = times[3].paired_ms(&times[0]);
-    let labels = ["alone", "alone again (noise)", "through the gate", "static C hook"];
+    let labels = [
+        "alone",
+        "alone again (noise)",
+        "through the gate",
+        "static C hook",
+    ];
     for (at, label) in labels.iter().enumerate() {
         let ratio = times[at].ratio(&times[0]);
         let paired = times[at].paired_ms(&times[0]);
         let reached = match at {
-            2 => format!("{}; {}", reach(ratio, limit, "x"), reach(paired, 2.0 * hook, "ms (twice the hook's)")),
+            2 => format!(
+                "{}; {}",
+                reach(ratio, limit, "x"),
+                reach(paired, 2.0 * hook, "ms (twice the hook's)")
+            ),
             _ => String::new(),
         };
         report.row(&[
@@ -166,7 +211,11 @@ fn size(report: &mut Report) {
     let bytes = std::fs::metadata(binary()).unwrap().len();
     let megabytes = f64::from(u32::try_from(bytes).unwrap()) / 1e6;
     report.section("The binary", "Static, stripped.", &["file", "MB", "reach"]);
-    report.row(&["vcn-hook".to_owned(), format!("{megabytes:.2}"), reach(megabytes, 6.0, "MB")]);
+    report.row(&[
+        "vcn-hook".to_owned(),
+        format!("{megabytes:.2}"),
+        reach(megabytes, 6.0, "MB"),
+    ]);
 }
 
 fn micros(times: &race::Times) -> String {
@@ -177,7 +226,10 @@ fn micros(times: &race::Times) -> String {
 fn resident(maxrss: &Path, runner: &Runner) -> u32 {
     let largest = (0..5).map(|_| {
         let mut command = Command::new(maxrss);
-        command.arg(&runner.program).args(&runner.arguments).current_dir(&runner.directory);
+        command
+            .arg(&runner.program)
+            .args(&runner.arguments)
+            .current_dir(&runner.directory);
         let output = command.output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         // The runner may print too; the figure is the last line.
@@ -201,13 +253,19 @@ fn compiled(scratch: &Scratch, name: &str) -> PathBuf {
 /// A small program of this crate, built beside the release binary.
 fn example(name: &str) -> PathBuf {
     let path = binary().with_file_name("examples").join(name);
-    assert!(path.is_file(), "{} is missing; run 'make bench'", path.display());
+    assert!(
+        path.is_file(),
+        "{} is missing; run 'make bench'",
+        path.display()
+    );
     path
 }
 
 fn machine() -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!(

@@ -34,7 +34,10 @@ impl Runner {
 
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).current_dir(&self.directory).stdin(Stdio::null());
+        command
+            .args(&self.arguments)
+            .current_dir(&self.directory)
+            .stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
@@ -42,9 +45,17 @@ impl Runner {
     fn round(&self) -> Duration {
         let mut command = self.command();
         let begin = Instant::now();
-        let status = command.status().unwrap_or_else(|e| panic!("{}: {e}", self.program.display()));
+        let status = command
+            .status()
+            .unwrap_or_else(|e| panic!("{}: {e}", self.program.display()));
         let took = begin.elapsed();
-        assert_eq!(status.code(), Some(self.expected), "{} {:?}", self.program.display(), self.arguments);
+        assert_eq!(
+            status.code(),
+            Some(self.expected),
+            "{} {:?}",
+            self.program.display(),
+            self.arguments
+        );
         took
     }
 }
@@ -56,7 +67,9 @@ pub fn race(runners: &[Runner], rounds: usize) -> Vec<Times> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for round in 0..rounds + rounds / 10 {
         for at in (1..order.len()).rev() {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             order.swap(at, usize::try_from(state >> 33).unwrap() % (at + 1));
         }
         for &at in &order {
@@ -89,8 +102,9 @@ impl Times {
     /// Median over the rounds of this program's time less the baseline's, in milliseconds.
     pub fn paired_ms(&self, baseline: &Self) -> f64 {
         let pairs = self.0.iter().zip(&baseline.0);
-        let mut differences: Vec<f64> =
-            pairs.map(|(a, b)| (a.as_secs_f64() - b.as_secs_f64()) * 1e3).collect();
+        let mut differences: Vec<f64> = pairs
+            .map(|(a, b)| (a.as_secs_f64() - b.as_secs_f64()) * 1e3)
+            .collect();
         differences.sort_unstable_by(f64::total_cmp);
         differences[differences.len() / 2]
     }

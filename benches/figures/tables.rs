@@ -56,7 +56,9 @@ pub fn node(state: &Path, records: u64) -> Tables {
     };
     let text = note.format();
     let mut signed = SignedNote::new(text.clone()).unwrap();
-    signed.sign(indexer.verifier(), &indexer.sign(text.as_bytes()).unwrap()).unwrap();
+    signed
+        .sign(indexer.verifier(), &indexer.sign(text.as_bytes()).unwrap())
+        .unwrap();
     store.install_note(&signed.to_bytes()).unwrap();
     store.reset_high_water(HighWater::of(&note)).unwrap();
     let gate = gatebin(state, root, indexer.verifier().to_string());
@@ -84,13 +86,15 @@ fn table(
     records: u64,
     chain: &Digest,
 ) -> (vcn_hook::allowlist::index_note::TableRef, Duration) {
-    let mut keys: Vec<(Key, u64)> =
-        (0..records).map(|number| (Key::of(Kind::Config, &digest(letter, number)), number)).collect();
+    let mut keys: Vec<(Key, u64)> = (0..records)
+        .map(|number| (Key::of(Kind::Config, &digest(letter, number)), number))
+        .collect();
     keys.sort_unstable();
     let begun = Instant::now();
     // 51 records on a page, and upper levels of a sixty-third.
     let size = records.div_ceil(51).max(1) * 4096 * 64 / 63 + (8 << 12);
-    let mut builder = Builder::new(store.create_table(size).unwrap(), kind, ORIGIN, records);
+    let mut writer = store.create_table(size).unwrap();
+    let mut builder = Builder::new(&mut writer, kind, ORIGIN, records);
     for (key, number) in keys {
         builder
             .push(&Record {
@@ -103,8 +107,10 @@ fn table(
             })
             .unwrap();
     }
-    let (table, writer) = builder.finish().unwrap();
-    store.install_table(writer, &table, kind, ORIGIN, false).unwrap();
+    let table = builder.finish().unwrap();
+    store
+        .install_table(writer, &table, kind, ORIGIN, false)
+        .unwrap();
     (table, begun.elapsed())
 }
 
@@ -115,7 +121,10 @@ fn gatebin(state: &Path, root_digest: Digest, indexer: String) -> GateBin {
         run_dir: state.to_owned(),
         decisions: state.join("decisions.jsonl"),
         config_dir: state.to_owned(),
-        runtimes: Runtimes { runc: "/usr/sbin/runc".into(), crun: "/usr/bin/crun".into() },
+        runtimes: Runtimes {
+            runc: "/usr/sbin/runc".into(),
+            crun: "/usr/bin/crun".into(),
+        },
         engines: Engines::default(),
         trust: Trust {
             origin: ORIGIN.to_owned(),
@@ -124,8 +133,18 @@ fn gatebin(state: &Path, root_digest: Digest, indexer: String) -> GateBin {
             indexers: vec![indexer],
             index_threshold: 1,
             organisations: vec!["bench".to_owned()],
-            signers: vec![SignerRule { organisation: 0, level: 2 }; usize::from(SIGNERS)],
-            allow: AllowRule { threshold: 1, min_level: 1, organisations: vec![0] },
+            signers: vec![
+                SignerRule {
+                    organisation: 0,
+                    level: 2
+                };
+                usize::from(SIGNERS)
+            ],
+            allow: AllowRule {
+                threshold: 1,
+                min_level: 1,
+                organisations: vec![0],
+            },
             veto: None,
             unsupported: Response::Deny,
         },

@@ -145,8 +145,9 @@ pub fn line(decision: &Decision<'_>) -> String {
     escape_controls(&serde_json::to_string(&line).unwrap_or_default())
 }
 
-/// JSON lets most control characters stand as they are; a terminal does not.
-fn escape_controls(json: &str) -> String {
+/// Escapes, as JSON does, what a terminal would obey; JSON itself lets most of it stand.
+#[must_use]
+pub fn escape_controls(json: &str) -> String {
     let mut plain = String::with_capacity(json.len());
     for char in json.chars() {
         let reorders = matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

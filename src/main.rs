@@ -1,2 +1,15 @@
-//! vcn-hook.
-fn main() {}
+//! The one program. The name that it was called by and its first words choose the entrance, and
+//! nothing else is decided here: no command-line parser is built on the way of a start.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use vcn_hook::gate;
+
+fn main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    match gate::entrance(&words) {
+        Some(call) => gate::runtime::run(call),
+        None => ExitCode::FAILURE,
+    }
+}

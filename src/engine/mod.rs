@@ -118,6 +118,11 @@ pub struct Rootfs {
 /// # Errors
 /// `no-identity`, `unbound`, `unreadable`, or `build` for a step of an image build, which has no image yet.
 pub fn identify(start: &Start, engines: &Engines) -> Result<Container, Undecided> {
+    if start.verb == Verb::Restore {
+        let detail = "a checkpoint's memory cannot be bound to an image";
+        let hint = "permit it on this node with [restore] policy = \"allow\"";
+        return Err(Undecided::new(ReasonCode::Restore, detail, hint));
+    }
     let bundle = match &start.bundle {
         Some(path) => Bundle::read(path)?,
         None => Bundle::read(&state::bundle_of(start)?)?,

@@ -138,7 +138,7 @@ pub fn parse(runtime: RuntimeKind, words: &[OsString], cwd: &Path) -> CommandLin
     let mut rest = words;
     let globals = options(runtime, global, &mut rest);
     let log = globals.as_ref().ok().and_then(|given| given.value("log"));
-    let log = log.map(|path| cwd.join(path));
+    let log = log.and_then(|value| log_file(runtime, &value, cwd));
     let Some((verb, after)) = verb_of(rest, globals.is_err()) else {
         let action = Action::Pass;
         return CommandLine { log, action };
@@ -154,6 +154,16 @@ pub fn parse(runtime: RuntimeKind, words: &[OsString], cwd: &Path) -> CommandLin
     });
     let action = Action::Gate(verb, start);
     CommandLine { log, action }
+}
+
+/// crun also logs to the journal and to syslog, which engines do not read back.
+fn log_file(runtime: RuntimeKind, value: &Path, cwd: &Path) -> Option<PathBuf> {
+    let text = value.to_str().filter(|_| runtime == RuntimeKind::Crun);
+    match text.and_then(|text| text.split_once(':')) {
+        Some(("file", path)) => Some(cwd.join(path)),
+        Some(("journald" | "syslog", _)) => None,
+        _ => Some(cwd.join(value)),
+    }
 }
 
 /// The verb, if it is one that the gate has a say in, and what follows it.

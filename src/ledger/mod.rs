@@ -3,9 +3,11 @@
 //! Owns the log's files and proofs, who may append, how it is read, and what
 //! its statements say. What a node keeps of it belongs to `store`; fetching on a timer to `sync`.
 
+pub mod check;
 pub mod checkpoint;
 pub mod claim;
 pub mod client;
+mod edge;
 pub mod follow;
 pub mod index;
 pub mod proof;
@@ -14,3 +16,5 @@ pub mod sequencer;
 pub mod state;
 pub mod statement;
 pub mod tiles;
+
+pub use check::log_check;

@@ -53,13 +53,13 @@ impl Roster {
         if statement.origin != self.origin {
             return Err(Ignored::OtherOrigin);
         }
-        if !covers(signer, index) {
+        if !signer.valid_at(index) {
             return Err(Ignored::OutOfRange);
         }
         Ok(Claim {
             signer: number,
             organisation: signer.organisation,
-            revoked: signer.revoked_from.is_some_and(|from| index >= from),
+            revoked: signer.revoked_at(index),
             status: statement.status,
             after: statement.after,
             not_after: statement.not_after,
@@ -97,10 +97,6 @@ impl Roster {
     fn signer(&self, number: u16) -> Option<&TrustSigner> {
         self.signers.get(usize::from(number))
     }
-}
-
-fn covers(signer: &TrustSigner, index: u64) -> bool {
-    index >= signer.from_index && signer.until_index.is_none_or(|until| index < until)
 }
 
 /// The signer as the first `size` entries see it: what lies beyond is cut off, and levels mean nothing here.

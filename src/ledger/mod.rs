@@ -3,6 +3,7 @@
 //! Owns the log's files and proofs, who may append, how it is read, and what
 //! its statements say. What a node keeps of it belongs to `store`; fetching on a timer to `sync`.
 
+pub mod bundles;
 pub mod check;
 pub mod checkpoint;
 pub mod claim;
@@ -12,6 +13,7 @@ pub mod follow;
 pub mod index;
 pub mod proof;
 pub mod range;
+pub mod roots;
 pub mod sequencer;
 pub mod state;
 pub mod statement;

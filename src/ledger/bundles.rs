@@ -13,13 +13,20 @@ use crate::ledger::tiles::{Row, TILE_WIDTH, TileError, TileName, parse_bundle};
 /// [`ReadError`].
 pub fn read(log: &dyn TlogRead, name: TileName, known: &[u8]) -> Result<Vec<u8>, ReadError> {
     let (_, piece) = client::tile(log, name, known.len() as u64)?;
-    let mut bytes = match piece.from {
-        0 => Vec::new(),
-        _ => known.to_vec(),
-    };
-    bytes.extend_from_slice(&piece.bytes);
-    bytes.truncate(length(&bytes, name.width));
-    Ok(bytes)
+    if piece.from == 0 {
+        return Ok(cut(piece.bytes, name.width));
+    }
+    let bytes = cut([known, &piece.bytes].concat(), name.width);
+    if parse_bundle(&bytes, name.width).is_ok() {
+        return Ok(bytes);
+    }
+    // The two do not fit together: the whole of it shows what is wrong, or that only ours was.
+    read(log, name, &[])
+}
+
+fn cut(mut bytes: Vec<u8>, width: u16) -> Vec<u8> {
+    bytes.truncate(length(&bytes, width));
+    bytes
 }
 
 /// How many bytes the first `width` entries have; all of them when there are fewer entries.

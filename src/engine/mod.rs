@@ -6,19 +6,25 @@
 
 pub mod bolt;
 pub mod bundle;
+pub mod code;
 pub mod containerd;
 pub mod docker;
 pub mod docker_images;
+pub mod host;
 pub mod mounts;
+mod observe;
+pub mod reach;
 pub mod state;
 mod trouble;
+pub mod upper;
+
+pub use observe::facts;
 
 use std::path::PathBuf;
 
 use crate::engine::bundle::Bundle;
 use crate::image::digest::ChainId;
 use crate::image::identity::Identity;
-use crate::policy::facts::Facts;
 use crate::verdict::{ReasonCode, Undecided};
 
 /// What a runtime was told to do, as far as it concerns the gate.
@@ -152,18 +158,6 @@ pub fn identify(start: &Start, engines: &Engines) -> Result<Container, Undecided
 /// `unreadable` when it is not there, or is not the one that its digest names.
 pub fn chain_of_config(container: &Container) -> Result<ChainId, Undecided> {
     docker::chain_of_config(&container.engine_root, &container.identity.config)
-}
-
-/// Looks at what a digest does not say: the upper layer, the mounts, host access, the process.
-///
-/// # Errors
-/// `unreadable` when something that must be looked at cannot be.
-pub fn facts(
-    _start: &Start,
-    _container: &Container,
-    _guarded: &Guarded,
-) -> Result<Facts, Undecided> {
-    Ok(Facts::none())
 }
 
 impl Verb {

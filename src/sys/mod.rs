@@ -15,3 +15,4 @@ pub mod lookup;
 pub mod mount;
 pub mod mountinfo;
 pub mod statmount;
+pub mod xattr;

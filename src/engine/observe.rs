@@ -1,0 +1,220 @@
+//! What a digest does not say, observed of one start.
+//!
+//! Owns the order in which the upper layer, the mounts and host access are
+//! looked at, and which mounts are the engine's own.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::bundle::Mount;
+use super::code::Code;
+use super::reach::{Guard, is_bind, is_dockers_own};
+use super::upper::{self, Explained};
+use super::{Container, Guarded, Start, Verb, host, trouble};
+use crate::policy::facts::{Facts, HostAccess, MountFault, MountFinding};
+use crate::sys::file::check_owned_path;
+use crate::sys::lookup::Root;
+use crate::sys::mount::Mounts;
+use crate::verdict::Undecided;
+
+/// The file systems that runtimes make anew for a container.
+const OWN_KINDS: [&str; 7] = [
+    "proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2",
+];
+
+/// Programs that engines mount for `--init`, by where distributions put them.
+const INITS: [&str; 6] = [
+    "/usr/bin/docker-init",
+    "/usr/sbin/docker-init",
+    "/usr/local/bin/docker-init",
+    "/usr/libexec/docker/docker-init",
+    "/usr/libexec/podman/catatonit",
+    "/usr/bin/catatonit",
+];
+
+/// The kernel's modules, which are no code of a container, though they are below `/lib`.
+const MODULES: [&str; 2] = ["/lib/modules", "/usr/lib/modules"];
+
+/// One mount of the bundle, and where it really goes.
+struct Going<'a> {
+    mount: &'a Mount,
+    source: PathBuf,
+    destination: PathBuf,
+    is_init: bool,
+}
+
+/// Looks at what a digest does not say: the upper layer, the mounts, host access.
+///
+/// # Errors
+/// `unreadable` when something that must be looked at cannot be.
+pub fn facts(start: &Start, container: &Container, guarded: &Guarded) -> Result<Facts, Undecided> {
+    let path = &container.rootfs.path;
+    let failed = |error: io::Error| trouble::unreadable("the root file system", path, &error);
+    let root = Root::open(path).map_err(failed)?;
+    let going = destinations(container, &root).map_err(failed)?;
+    let spec = &container.bundle.spec;
+    let code = Code::of(&root, &spec.process, behind_init(container, &going)).map_err(failed)?;
+    let explained = Explained {
+        mounts: going
+            .iter()
+            .map(|going| going.destination.clone())
+            .collect(),
+        cwd: root.resolve(&spec.process.cwd).map_err(failed)?.path,
+    };
+    let upper = if container.first_start {
+        upper::before_first_start(&container.rootfs, &explained)
+    } else {
+        upper::since_first_start(&container.rootfs, &code, &explained)
+    };
+    let mut facts = Facts {
+        upper: upper.map_err(failed)?,
+        host: host::access(spec),
+        ..Facts::none()
+    };
+    let mounts = Mounts::ask().map_err(|error| trouble::mounts(path, &error))?;
+    below_rootfs(container, &mounts, &mut facts).map_err(failed)?;
+    over_code(&going, &code, &mut facts);
+    of_state(start, container, &going, &mounts, guarded, &mut facts)?;
+    Ok(facts)
+}
+
+fn destinations<'a>(container: &'a Container, root: &Root) -> io::Result<Vec<Going<'a>>> {
+    let Container { bundle, .. } = container;
+    let mounts = bundle.spec.mounts.iter();
+    mounts
+        .map(|mount| {
+            // A bind's source may be relative to the bundle.
+            let source = bundle.path.join(&mount.source);
+            Ok(Going {
+                destination: root.resolve(&mount.destination)?.path,
+                is_init: is_bind(mount) && is_init(&source),
+                source,
+                mount,
+            })
+        })
+        .collect()
+}
+
+/// Whether it is an engine's own `--init`: by its source, which only root can have changed.
+fn is_init(source: &Path) -> bool {
+    let known = INITS.iter().any(|init| Path::new(init) == source);
+    known
+        && source
+            .canonicalize()
+            .and_then(|real| check_owned_path(&real))
+            .is_ok()
+}
+
+/// The command that an engine's init will start.
+fn behind_init<'a>(container: &'a Container, going: &[Going<'_>]) -> Option<&'a str> {
+    let args = &container.bundle.spec.process.args;
+    let first = Path::new(args.first()?);
+    let init = going.iter().find(|going| going.is_init)?;
+    if first != init.mount.destination {
+        return None;
+    }
+    let mut rest = args.iter().skip(1).map(String::as_str);
+    rest.by_ref()
+        .find(|word| *word == "--")
+        .and_then(|_| rest.next())
+}
+
+fn below_rootfs(container: &Container, mounts: &Mounts, facts: &mut Facts) -> io::Result<()> {
+    let rootfs = mounts.holding(&container.rootfs.path)?;
+    for mount in mounts.below(&rootfs)? {
+        facts.mounts.push(MountFinding {
+            fault: MountFault::BelowRootfs,
+            source: mount.kind.into(),
+            destination: mount.point.clone(),
+            touches: mount.point,
+        });
+    }
+    Ok(())
+}
+
+fn over_code(going: &[Going<'_>], code: &Code, facts: &mut Facts) {
+    for Going {
+        mount,
+        source,
+        destination,
+        is_init,
+    } in going
+    {
+        let modules = MODULES.iter().any(|modules| Path::new(modules) == source);
+        let its_place = MODULES
+            .iter()
+            .any(|modules| Path::new(modules) == destination);
+        if *is_init || (is_bind(mount) && modules && its_place) {
+            continue;
+        }
+        if let Some(covered) = code.covered_by(destination) {
+            facts.mounts.push(MountFinding {
+                fault: MountFault::OverCode,
+                source: source_of(mount, source),
+                destination: mount.destination.clone(),
+                touches: covered.to_path_buf(),
+            });
+        }
+    }
+}
+
+fn source_of(mount: &Mount, source: &Path) -> PathBuf {
+    if is_bind(mount) {
+        source.to_path_buf()
+    } else {
+        PathBuf::from(&mount.kind)
+    }
+}
+
+fn of_state(
+    start: &Start,
+    container: &Container,
+    going: &[Going<'_>],
+    mounts: &Mounts,
+    guarded: &Guarded,
+    facts: &mut Facts,
+) -> Result<(), Undecided> {
+    let root = &container.engine_root;
+    let mut guard = None;
+    for Going {
+        mount,
+        source,
+        is_init,
+        ..
+    } in going
+    {
+        let finding = |touches: PathBuf| MountFinding {
+            fault: MountFault::OfState,
+            source: source_of(mount, source),
+            destination: mount.destination.clone(),
+            touches,
+        };
+        if !is_bind(mount) {
+            // What a file system of another type reaches, nobody knows.
+            if !OWN_KINDS.contains(&mount.kind.as_str()) {
+                facts.mounts.push(finding(PathBuf::from(&mount.kind)));
+            }
+            continue;
+        }
+        // Most containers have no others, and then nothing needs to be looked up.
+        let plain = is_dockers_own(root, source) && !source.starts_with(root.join("volumes"));
+        if *is_init || plain {
+            continue;
+        }
+        let failed = |error: io::Error| trouble::unreadable("a mount's source", source, &error);
+        let guard = match &mut guard {
+            Some(guard) => guard,
+            empty => empty.insert(Guard::new(mounts, guarded, root).map_err(failed)?),
+        };
+        let reached = match guard.reached_by(source, mount) {
+            // It was mounted when the container was created, and has been removed since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && start.verb == Verb::Start => {
+                continue;
+            }
+            reached => reached.map_err(failed)?,
+        };
+        facts.mounts.extend(reached.guarded.map(finding));
+        facts.host.extend(reached.socket.map(HostAccess::Socket));
+    }
+    Ok(())
+}

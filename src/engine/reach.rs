@@ -1,0 +1,302 @@
+//! What a bind mount reaches on the host.
+//!
+//! Owns the comparison of a mount's source with what no container may write,
+//! by path and by place in the file system: a bind elsewhere, or a volume that
+//! is a bind itself, has another path and the same place.
+
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use super::Guarded;
+use super::bundle::Mount;
+use super::mounts::parse_overlay;
+use crate::sys::mount::{Location, Mounts};
+
+/// What is guarded, looked up once for all mounts of a bundle.
+#[derive(Debug)]
+pub struct Guard<'a> {
+    mounts: &'a Mounts,
+    engine_root: &'a Path,
+    paths: Vec<Place>,
+    sockets: Vec<Place>,
+}
+
+/// A host path without symlinks, and where that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    path: PathBuf,
+    location: Location,
+}
+
+/// What one source reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reached {
+    /// Something that it could write and must not.
+    pub guarded: Option<PathBuf>,
+    /// A socket that commands an engine.
+    pub socket: Option<PathBuf>,
+}
+
+/// Whether a mount is a bind, whatever its type says.
+#[must_use]
+pub fn is_bind(mount: &Mount) -> bool {
+    let binds = |option: &String| option == "bind" || option == "rbind";
+    mount.kind == "bind" || mount.options.iter().any(binds)
+}
+
+/// Whether a source is one that Docker itself mounts into each container, below its own root.
+#[must_use]
+pub fn is_dockers_own(engine_root: &Path, source: &Path) -> bool {
+    source
+        .strip_prefix(engine_root)
+        .is_ok_and(is_dockers_own_name)
+}
+
+fn is_dockers_own_name(name: &Path) -> bool {
+    let mut parts = Vec::with_capacity(4);
+    for part in name.components().take(4) {
+        let Component::Normal(part) = part else {
+            return false;
+        };
+        parts.push(part.to_str().unwrap_or_default());
+    }
+    match parts.as_slice() {
+        ["containers", _, "hosts" | "hostname" | "resolv.conf"] => name.components().count() == 3,
+        ["containers", _, "mounts", "shm" | "secrets"] => true,
+        ["volumes", _, "_data", ..] => true,
+        _ => false,
+    }
+}
+
+impl<'a> Guard<'a> {
+    /// Looks up what is guarded; what does not exist cannot be reached.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn new(mounts: &'a Mounts, guarded: &Guarded, engine_root: &'a Path) -> io::Result<Self> {
+        Ok(Self {
+            mounts,
+            engine_root,
+            paths: places(mounts, &guarded.paths)?,
+            sockets: places(mounts, &guarded.sockets)?,
+        })
+    }
+
+    /// Says what a bind of `source` reaches.
+    ///
+    /// # Errors
+    /// The operating system's; `NotFound` when the source is not there.
+    pub fn reached_by(&self, source: &Path, mount: &Mount) -> io::Result<Reached> {
+        let place = place(self.mounts, source)?;
+        let is_set = |name: &str, unless: &str| {
+            let last = mount
+                .options
+                .iter()
+                .rev()
+                .find(|o| *o == name || *o == unless);
+            last.is_some_and(|option| option == name)
+        };
+        let read_only = is_set("ro", "rw");
+        let recursive = !mount.options.iter().any(|option| option == "bind");
+        let mut guarded = if read_only {
+            None
+        } else {
+            self.written(&place)?
+        };
+        // Read-only is said of the first mount alone, unless it is said of all.
+        if guarded.is_none() && recursive && !is_set("rro", "rw") {
+            guarded = self.below(&place)?;
+        }
+        // A socket that can be seen can be written to.
+        let socket = self.sockets.iter().find(|socket| {
+            socket.path.starts_with(&place.path) || place.location.holds(&socket.location)
+        });
+        Ok(Reached {
+            guarded,
+            socket: socket.map(|socket| socket.path.clone()),
+        })
+    }
+
+    /// What a writable mount of this place could change.
+    fn written(&self, place: &Place) -> io::Result<Option<PathBuf>> {
+        if let Some(found) = self.overlaps(place) {
+            return Ok(Some(found));
+        }
+        let holding = self.mounts.holding(&place.path)?;
+        if holding.kind != "overlay" {
+            return Ok(None);
+        }
+        // What is written to an overlay, such as a volume with a driver's options, lands in its upper directory.
+        let upper = parse_overlay(&holding.options)
+            .ok()
+            .and_then(|overlay| overlay.upper);
+        match upper.map(|upper| self::place(self.mounts, &upper)) {
+            Some(Ok(upper)) => Ok(self.overlaps(&upper)),
+            // It is not of this mount namespace, hence none of what is guarded here.
+            Some(Err(_)) | None => Ok(None),
+        }
+    }
+
+    fn overlaps(&self, place: &Place) -> Option<PathBuf> {
+        let overlapping = self.paths.iter().find(|guarded| {
+            let above =
+                guarded.path.starts_with(&place.path) || place.location.holds(&guarded.location);
+            let by_path = place.path.strip_prefix(&guarded.path);
+            let by_location = guarded
+                .location
+                .holds(&place.location)
+                .then(|| place.location.inside.strip_prefix(&guarded.location.inside));
+            let is_engine = guarded.path == self.engine_root;
+            let bad = |name: &Path| !(is_engine && is_dockers_own_name(name));
+            let by_location = by_location.and_then(Result::ok);
+            above || by_path.is_ok_and(bad) || by_location.is_some_and(bad)
+        });
+        overlapping.map(|guarded| guarded.path.clone())
+    }
+
+    /// What the mounts below a place could change, if they come along.
+    fn below(&self, place: &Place) -> io::Result<Option<PathBuf>> {
+        // Docker mounts nothing below the directories that it makes itself.
+        if is_dockers_own(self.engine_root, &place.path) {
+            return Ok(None);
+        }
+        let holding = self.mounts.holding(&place.path)?;
+        let found = self
+            .mounts
+            .below(&holding)?
+            .into_iter()
+            .filter(|mount| mount.point.starts_with(&place.path))
+            .find_map(|mount| {
+                self.overlaps(&Place {
+                    location: Location {
+                        device: mount.device,
+                        inside: mount.root,
+                    },
+                    path: mount.point,
+                })
+            });
+        Ok(found)
+    }
+}
+
+fn places(mounts: &Mounts, paths: &[PathBuf]) -> io::Result<Vec<Place>> {
+    let mut places: Vec<Place> = Vec::with_capacity(paths.len());
+    for path in paths {
+        match place(mounts, path) {
+            Ok(place) if places.contains(&place) => {}
+            Ok(place) => places.push(place),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(places)
+}
+
+fn place(mounts: &Mounts, path: &Path) -> io::Result<Place> {
+    let path = path.canonicalize()?;
+    let location = mounts.locate(&path)?;
+    Ok(Place { path, location })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::{Guard, is_bind, is_dockers_own};
+    use crate::engine::Guarded;
+    use crate::engine::bundle::Mount;
+    use crate::sys::mount::Mounts;
+
+    #[test]
+    fn knows_dockers_own_mounts() {
+        for (name, own) in [
+            ("containers/abc/hosts", true),
+            ("containers/abc/resolv.conf", true),
+            ("containers/abc/mounts/shm", true),
+            ("containers/abc/mounts/secrets/x", true),
+            ("volumes/data/_data", true),
+            ("volumes/data/_data/sub", true),
+            ("containers/abc/config.v2.json", false),
+            ("containers/abc/hosts/x", false),
+            ("containers/abc", false),
+            ("volumes/data", false),
+            ("volumes/metadata.db", false),
+            ("overlay2/x/diff", false),
+            ("", false),
+        ] {
+            let source = Path::new("/var/lib/docker").join(name);
+            assert_eq!(
+                is_dockers_own(Path::new("/var/lib/docker"), &source),
+                own,
+                "{name}"
+            );
+        }
+        assert!(!is_dockers_own(
+            Path::new("/var/lib/docker"),
+            Path::new("/home")
+        ));
+    }
+
+    fn bind(options: &[&str]) -> Mount {
+        Mount {
+            options: options.iter().map(|option| (*option).to_owned()).collect(),
+            ..Mount::default()
+        }
+    }
+
+    #[test]
+    fn an_option_makes_a_bind() {
+        assert!(
+            is_bind(&bind(&["rbind"])) && is_bind(&bind(&["bind"])) && !is_bind(&bind(&["ro"]))
+        );
+    }
+
+    #[test]
+    fn compares_real_paths_both_ways() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let base = directory.path().canonicalize().expect("it is there");
+        for name in [
+            "state/inner",
+            "docker/volumes/v/_data",
+            "docker/overlay2/m/diff",
+            "home",
+            "run",
+        ] {
+            std::fs::create_dir_all(base.join(name)).expect("made");
+        }
+        std::fs::write(base.join("run/docker.sock"), "").expect("written");
+        std::os::unix::fs::symlink(base.join("state"), base.join("home/link")).expect("linked");
+        let guarded = Guarded {
+            paths: ["state", "docker", "missing"]
+                .map(|name| base.join(name))
+                .to_vec(),
+            sockets: vec![base.join("run/docker.sock")],
+        };
+        let mounts = Mounts::ask().expect("the kernel answers");
+        let root = base.join("docker");
+        let guard = Guard::new(&mounts, &guarded, &root).expect("looked up");
+        for (source, options, reached, socket) in [
+            ("state", &["rbind"][..], Some("state"), false),
+            ("state/inner", &["rbind"], Some("state"), false),
+            ("state", &["bind", "ro"], None, false),
+            ("state", &["rbind", "ro", "rw"], Some("state"), false),
+            ("", &["bind"], Some("state"), true),
+            ("home", &["rbind"], None, false),
+            ("home/link", &["rbind"], Some("state"), false),
+            ("docker/volumes/v/_data", &["rbind"], None, false),
+            ("docker/volumes", &["rbind"], Some("docker"), false),
+            ("docker/overlay2/m/diff", &["bind"], Some("docker"), false),
+            ("run", &["bind", "ro"], None, true),
+        ] {
+            let found = guard
+                .reached_by(&base.join(source), &bind(options))
+                .expect("it is there");
+            let expected: Option<PathBuf> = reached.map(|name| base.join(name));
+            assert_eq!(
+                (found.guarded, found.socket.is_some()),
+                (expected, socket),
+                "{source}"
+            );
+        }
+    }
+}

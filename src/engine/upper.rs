@@ -1,0 +1,338 @@
+//! The writable layer: what is in it that neither the image nor the engine explains.
+//!
+//! Owns overlayfs' ways to hide what is below (whiteouts, opaque and redirected directories).
+
+use std::ffi::CStr;
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use super::Rootfs;
+use super::code::Code;
+use crate::policy::facts::Upper;
+use crate::sys::xattr;
+
+/// As many paths as a refusal can use; more of them say nothing new.
+const MAX_FINDINGS: usize = 8;
+/// A layer with more entries than this is not explained by a handful of mount points.
+const MAX_ENTRIES: usize = 4096;
+
+const OPAQUE: &CStr = c"trusted.overlay.opaque";
+const REDIRECT: &CStr = c"trusted.overlay.redirect";
+
+/// What the engine and the runtime make themselves: the working directory and mount points, without symlinks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Explained {
+    /// Where something is mounted.
+    pub mounts: Vec<PathBuf>,
+    /// The working directory.
+    pub cwd: PathBuf,
+}
+
+/// Looks at the writable layer of a container that has never run: nothing unexplained may be there.
+///
+/// # Errors
+/// The operating system's.
+pub fn before_first_start(rootfs: &Rootfs, explained: &Explained) -> io::Result<Upper> {
+    let Some(upper) = &rootfs.upper else {
+        return Ok(Upper::Clean);
+    };
+    let mut walk = Walk::new(rootfs, upper, explained);
+    walk.below(Path::new("/"), &|_| true)?;
+    Ok(match walk.findings {
+        findings if findings.is_empty() => Upper::Clean,
+        findings => Upper::NotPristine(findings),
+    })
+}
+
+/// Looks at the writable layer of a container that has run: its code must still be the image's.
+///
+/// # Errors
+/// The operating system's.
+pub fn since_first_start(rootfs: &Rootfs, code: &Code, explained: &Explained) -> io::Result<Upper> {
+    let Some(upper) = &rootfs.upper else {
+        return Ok(Upper::Clean);
+    };
+    let mut walk = Walk::new(rootfs, upper, explained);
+    for place in code.files.iter().chain(&code.directories) {
+        walk.toward(place)?;
+    }
+    Ok(match walk.findings {
+        findings if findings.is_empty() => Upper::Clean,
+        findings => Upper::Changed(findings),
+    })
+}
+
+struct Walk<'a> {
+    rootfs: &'a Rootfs,
+    upper: &'a Path,
+    explained: &'a Explained,
+    findings: Vec<PathBuf>,
+    entries: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn new(rootfs: &'a Rootfs, upper: &'a Path, explained: &'a Explained) -> Self {
+        Self {
+            rootfs,
+            upper,
+            explained,
+            findings: Vec::new(),
+            entries: 0,
+        }
+    }
+
+    /// Walks down to `place`, then through it. Nothing on the way may replace what is below.
+    fn toward(&mut self, place: &Path) -> io::Result<()> {
+        let mut path = PathBuf::new();
+        for name in place.components() {
+            path.push(name);
+            let Some(metadata) = metadata(&self.on_disk(&path))? else {
+                return Ok(());
+            };
+            if !metadata.is_dir() {
+                if !self.is_explained_file(&path, &metadata) {
+                    self.find(&path);
+                }
+                return Ok(());
+            }
+            if self.hides(&path)? {
+                self.find(&path);
+                return Ok(());
+            }
+        }
+        // A directory that the walk only passes through on its way is the image's.
+        self.below(place, &|_| false)
+    }
+
+    /// Looks at everything in the directory `path`. New directories count only if `strict` says so.
+    fn below(&mut self, path: &Path, strict: &dyn Fn(&Path) -> bool) -> io::Result<()> {
+        let entries = match std::fs::read_dir(self.on_disk(path)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            if self.findings.len() >= MAX_FINDINGS {
+                return Ok(());
+            }
+            self.entries += 1;
+            let entry = entry?;
+            let inside = path.join(entry.file_name());
+            let metadata = entry.metadata()?;
+            let fine = if metadata.is_dir() {
+                (!strict(&inside) || self.is_explained_directory(&inside))
+                    && !self.hides(&inside)?
+            } else {
+                self.is_explained_file(&inside, &metadata)
+            };
+            if !fine || self.entries > MAX_ENTRIES {
+                self.find(&inside);
+            } else if metadata.is_dir() {
+                self.below(&inside, strict)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// On the way to the working directory or a mount point, or one of them.
+    fn is_explained_directory(&self, path: &Path) -> bool {
+        let leads_to = |place: &PathBuf| place.starts_with(path);
+        leads_to(&self.explained.cwd) || self.explained.mounts.iter().any(leads_to)
+    }
+
+    /// An empty file on which a file is mounted.
+    fn is_explained_file(&self, path: &Path, metadata: &Metadata) -> bool {
+        let is_mount_point = self.explained.mounts.iter().any(|mount| mount == path);
+        metadata.is_file() && metadata.len() == 0 && is_mount_point
+    }
+
+    /// Whether a directory hides something of the image: it is redirected, or opaque over a layer that has it.
+    fn hides(&self, path: &Path) -> io::Result<bool> {
+        let on_disk = self.on_disk(path);
+        if xattr::has(&on_disk, REDIRECT)? {
+            return Ok(true);
+        }
+        // A new directory is made opaque too, which hides nothing.
+        Ok(xattr::has(&on_disk, OPAQUE)? && self.is_in_a_layer(path)?)
+    }
+
+    fn is_in_a_layer(&self, path: &Path) -> io::Result<bool> {
+        for lower in &self.rootfs.lowers {
+            if let Some(metadata) = metadata(&inside(lower, path))? {
+                return Ok(!is_whiteout(&metadata));
+            }
+        }
+        Ok(false)
+    }
+
+    fn on_disk(&self, path: &Path) -> PathBuf {
+        inside(self.upper, path)
+    }
+
+    fn find(&mut self, path: &Path) {
+        if !self.findings.iter().any(|found| found == path) {
+            self.findings.push(path.to_path_buf());
+        }
+    }
+}
+
+/// Where a container's path is in a layer.
+pub(crate) fn inside(layer: &Path, path: &Path) -> PathBuf {
+    layer.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+fn is_whiteout(metadata: &Metadata) -> bool {
+    metadata.file_type().is_char_device() && metadata.rdev() == 0
+}
+
+fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(Some(metadata)),
+        // Where a layer has a file instead of a directory, it does not have what would be in it.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
+
+    use super::{Explained, before_first_start, since_first_start};
+    use crate::engine::Rootfs;
+    use crate::engine::code::Code;
+    use crate::policy::facts::Upper;
+
+    struct Layers {
+        _directory: tempfile::TempDir,
+        rootfs: Rootfs,
+        upper: PathBuf,
+    }
+
+    impl Layers {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().expect("a temporary directory");
+            let upper = directory.path().join("upper");
+            let lower = directory.path().join("lower");
+            std::fs::create_dir_all(&upper).expect("made");
+            std::fs::create_dir_all(lower.join("usr/bin")).expect("made");
+            let rootfs = Rootfs {
+                path: directory.path().join("merged"),
+                lowers: vec![lower],
+                upper: Some(upper.clone()),
+            };
+            Self {
+                _directory: directory,
+                rootfs,
+                upper,
+            }
+        }
+
+        fn make(&self, entries: &[&str]) {
+            for entry in entries {
+                let path = self.upper.join(entry.trim_end_matches(['/', '=']));
+                std::fs::create_dir_all(path.parent().expect("it has one")).expect("made");
+                match entry.chars().last() {
+                    Some('/') => std::fs::create_dir_all(&path).expect("made"),
+                    Some('=') => std::fs::write(&path, "text").expect("written"),
+                    _ => std::fs::write(&path, "").expect("written"),
+                }
+            }
+        }
+    }
+
+    fn explained() -> Explained {
+        Explained {
+            mounts: ["/proc", "/etc/hosts", "/data/deep"]
+                .map(PathBuf::from)
+                .to_vec(),
+            cwd: "/srv/app".into(),
+        }
+    }
+
+    fn paths(list: &[&str]) -> Vec<PathBuf> {
+        list.iter().map(PathBuf::from).collect()
+    }
+
+    #[test]
+    fn before_the_first_start_only_mount_points_and_the_working_directory_are_there() {
+        for (entries, unexplained) in [
+            (&[][..], &[][..]),
+            (&["proc/", "etc/hosts", "data/deep/", "srv/app/"], &[]),
+            (&["etc/hosts="], &["/etc/hosts"]),
+            (&["srv/app/main="], &["/srv/app/main"]),
+            (&["srv/app/more/"], &["/srv/app/more"]),
+            (&["bin/app="], &["/bin"]),
+            (&["data/other"], &["/data/other"]),
+            (&["proc"], &[]),
+        ] {
+            let layers = Layers::new();
+            layers.make(entries);
+            let expected = match unexplained {
+                [] => Upper::Clean,
+                _ => Upper::NotPristine(paths(unexplained)),
+            };
+            let found = before_first_start(&layers.rootfs, &explained()).expect("readable");
+            assert_eq!(found, expected, "{entries:?}");
+        }
+    }
+
+    #[test]
+    fn a_symlink_explains_nothing() {
+        let layers = Layers::new();
+        symlink("/usr", layers.upper.join("proc")).expect("linked");
+        let found = before_first_start(&layers.rootfs, &explained()).expect("readable");
+        assert_eq!(found, Upper::NotPristine(paths(&["/proc"])));
+    }
+
+    #[test]
+    fn since_the_first_start_only_code_counts() {
+        let code = Code {
+            files: paths(&["/srv/app/main"]),
+            directories: paths(&["/usr/bin", "/usr/lib"]),
+        };
+        for (entries, changed) in [
+            (&["var/log/app=", "srv/app/data=", "tmp/x="][..], &[][..]),
+            (&["srv/app/main="], &["/srv/app/main"]),
+            (&["srv="], &["/srv"]),
+            (&["usr/bin/"], &[]),
+            (&["usr/bin/new="], &["/usr/bin/new"]),
+            (
+                &["usr/lib/python/deep/x.so="],
+                &["/usr/lib/python/deep/x.so"],
+            ),
+            (&["usr/share/x="], &[]),
+        ] {
+            let layers = Layers::new();
+            layers.make(entries);
+            let expected = match changed {
+                [] => Upper::Clean,
+                _ => Upper::Changed(paths(changed)),
+            };
+            let found = since_first_start(&layers.rootfs, &code, &explained()).expect("readable");
+            assert_eq!(found, expected, "{entries:?}");
+        }
+    }
+
+    #[test]
+    fn a_mount_point_among_code_is_no_change() {
+        let code = Code {
+            files: paths(&["/etc/hosts"]),
+            directories: Vec::new(),
+        };
+        let layers = Layers::new();
+        layers.make(&["etc/hosts"]);
+        let found = since_first_start(&layers.rootfs, &code, &explained()).expect("readable");
+        assert_eq!(found, Upper::Clean);
+    }
+}

@@ -203,10 +203,7 @@ fn a_note_that_was_damaged_on_its_way_is_refused() {
         [note.clone(), vec![b'x'; 20_000]].concat(),
         vec![0; 1 << 20],
         flipped,
-        (
-            sign_note(&SignedNote::parse(&note).unwrap().text, &[&key("nobody")]),
-            13,
-        ),
+        sign_note(&SignedNote::parse(&note).unwrap().text, &[&key("nobody")]),
     ];
     for bytes in damaged {
         ledger.write("index/note", &bytes);

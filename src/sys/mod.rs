@@ -15,4 +15,5 @@ pub mod lookup;
 pub mod mount;
 pub mod mountinfo;
 pub mod statmount;
+pub mod terminal;
 pub mod xattr;

@@ -155,7 +155,11 @@ fn create_directory(path: Option<&Path>) -> Result<(), ApplyError> {
         .map_err(|error| ApplyError::File(path.to_owned(), error))
 }
 
-fn compile(config: &Config, pinned: &PinnedRoot) -> Result<GateBin, ApplyError> {
+/// Compiles the settings, without installing them.
+///
+/// # Errors
+/// [`ApplyError`].
+pub fn compile(config: &Config, pinned: &PinnedRoot) -> Result<GateBin, ApplyError> {
     let fingerprint = root::fingerprint(&pinned.note)
         .map_err(|error| ApplyError::Root(pin_path(config), error))?;
     let root = &pinned.root;

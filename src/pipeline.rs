@@ -101,8 +101,16 @@ fn weigh(start: &Start, gate: &GateBin, now: u64, seen: &mut Seen) -> Result<Ver
 /// # Errors
 /// The reason why there is no verified answer.
 pub fn consult(gate: &GateBin, config: &Digest, now: u64) -> Result<Answer, Reason> {
+    let key = Key::of(Kind::Config, config);
+    ask(gate, &Store::new(&gate.state_dir), &key, now)
+}
+
+/// Asks the allowlist in `store` about one key: what [`consult`] does, for people's questions too.
+///
+/// # Errors
+/// The reason why there is no verified answer.
+pub fn ask(gate: &GateBin, store: &Store, key: &Key, now: u64) -> Result<Answer, Reason> {
     let trust = &gate.trust;
-    let store = Store::new(&gate.state_dir);
     let mark = store.high_water().map_err(because)?;
     let allowlist = store
         .open(&trust.indexer_keys()?, trust.index_threshold, &trust.origin)
@@ -112,7 +120,7 @@ pub fn consult(gate: &GateBin, config: &Digest, now: u64) -> Result<Answer, Reas
         return Err(because(StoreError::RolledBack(rolled_back)));
     }
     root_is_known(trust, &note)?;
-    let records = allowlist.lookup(&Key::of(Kind::Config, config));
+    let records = allowlist.lookup(key);
     let records = records.map_err(|error| because(cannot_use(&gate.state_dir, error)))?;
     if mark != mark.max(HighWater::of(&note)) {
         // Best effort: `apply` does it too, and a mark that stays low allows nothing that it would not now.
@@ -129,6 +137,17 @@ pub fn consult(gate: &GateBin, config: &Digest, now: u64) -> Result<Answer, Reas
         freshness: freshness::check(&ages, gate.grace),
         note,
     })
+}
+
+/// The signed note that the allowlist in `store` stands under, its age not looked at.
+///
+/// # Errors
+/// The reason why there is none.
+pub fn note(gate: &GateBin, store: &Store) -> Result<IndexNote, Reason> {
+    let trust = &gate.trust;
+    store
+        .note(&trust.indexer_keys()?, trust.index_threshold, &trust.origin)
+        .map_err(because)
 }
 
 /// Why the allowlist on disk gives no answer, as a reason for people.

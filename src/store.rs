@@ -213,6 +213,14 @@ fn cannot_read(path: &Path, error: &io::Error) -> StoreError {
     }
 }
 
+impl TableFile {
+    /// Takes an open table that is not in a store, such as one that a ledger serves.
+    #[must_use]
+    pub const fn new(file: File) -> Self {
+        Self(file)
+    }
+}
+
 impl Pages for TableFile {
     fn read_page(&self, offset: u64, page: &mut PageBytes) -> Result<(), PageError> {
         read_page(&self.0, offset, page)

@@ -4,12 +4,12 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use vcn_hook::gate;
+use vcn_hook::{cli, gate};
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     match gate::entrance(&words) {
         Some(call) => gate::runtime::run(call),
-        None => ExitCode::FAILURE,
+        None => cli::run(&words),
     }
 }

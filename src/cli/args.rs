@@ -46,7 +46,7 @@ pub struct Global {
         hide_env_values = true
     )]
     pub config: Option<PathBuf>,
-    /// How to write the answer
+    /// How to write the answer: text, json or yaml
     #[arg(
         short,
         long,
@@ -54,7 +54,8 @@ pub struct Global {
         value_name = "FORMAT",
         value_enum,
         default_value = "text",
-        hide_default_value = true
+        hide_default_value = true,
+        hide_possible_values = true
     )]
     pub output: Format,
     /// Print the answer and errors only: no remarks, no progress

@@ -98,7 +98,7 @@ whole or not at all. Needs root, and no network.";
 pub(super) const LEDGER_INIT: &str = "\
 Keys of the log, the indexer and the trust root go to DIR/.state/keys, mode
 0600. The first signer is 'default' of the organisation 'default' at level 2,
-and its word alone is enough: see docs/ledger.md to raise that.
+and its word alone is enough.
 
 Examples:
   vcn-hook ledger init /srv/ledger --origin ledger.example/vcn

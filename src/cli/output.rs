@@ -8,9 +8,11 @@ use std::io::{self, IsTerminal as _, Write};
 
 use clap::ValueEnum;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::escape;
 use super::failure::Failure;
+use super::moment;
 use super::yaml;
 use crate::allowlist::record::Status;
 
@@ -85,20 +87,72 @@ impl Output {
         }
     }
 
+    /// Says what must be heard even in silence.
+    pub fn warn(&mut self, message: &str) {
+        self.say(message);
+    }
+
     /// Says that the verb failed: on stderr always, and as `{"error": …}` on stdout for scripts.
     pub fn fail(&mut self, failure: &Failure) {
         let message = failure.to_string();
         self.say(&message);
         if self.format != Format::Text {
-            let value = serde_json::json!({ "error": message });
+            let value = json!({ "error": message });
             // Nothing is left to tell this failure to.
             let _ = self.answer(&value, |_| String::new());
+        }
+    }
+
+    /// Says what is wrong with the command line; unlike other failures it may take several lines.
+    pub fn refuse_usage(&mut self, message: &str) {
+        let lines: Vec<_> = message.lines().map(escape::message).collect();
+        let _ = writeln!(self.diagnosis, "vcn-hook: {}", lines.join("\n"));
+        if self.format != Format::Text {
+            // Nothing is left to tell a failure to.
+            let _ = self.answer(&json!({ "error": lines.first() }), |_| String::new());
         }
     }
 
     fn say(&mut self, message: &str) {
         // A diagnosis that nobody can read must not stop the work it is about.
         let _ = writeln!(self.diagnosis, "vcn-hook: {}", escape::message(message));
+    }
+}
+
+/// Shows how far long work has come, on a terminal only, and removes itself.
+#[derive(Debug)]
+pub struct Progress {
+    shown: bool,
+}
+
+impl Output {
+    /// Progress of what comes next, where somebody watches.
+    #[must_use]
+    pub const fn progress(&self) -> Progress {
+        Progress {
+            shown: self.watched,
+        }
+    }
+}
+
+impl Progress {
+    /// Shows that `done` bytes were read, of `all` where that is known.
+    pub fn bytes(&self, done: u64, all: Option<u64>) {
+        if self.shown {
+            let of = all
+                .map(|all| format!(" of {}", moment::size(all)))
+                .unwrap_or_default();
+            // Progress that cannot be shown is no reason to stop.
+            let _ = write!(io::stderr(), "\r{}{of} read\u{1b}[K", moment::size(done));
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown {
+            let _ = write!(io::stderr(), "\r\u{1b}[K");
+        }
     }
 }
 
@@ -127,6 +181,15 @@ impl Paint {
         } else {
             text.to_owned()
         }
+    }
+}
+
+/// The JSON of one answer, or an array of several.
+#[must_use]
+pub fn one_or_many(mut values: Vec<Value>) -> Value {
+    match values.pop() {
+        Some(only) if values.is_empty() => only,
+        last => values.into_iter().chain(last).collect(),
     }
 }
 

@@ -12,6 +12,8 @@ use super::escape::Escaped;
 use super::moment;
 use super::output::Paint;
 use crate::allowlist::record::Status;
+use crate::ledger::statement::Statement;
+use crate::trust::root::{self, Organisation, TrustRoot, TrustSigner};
 use crate::verdict::Reason;
 
 /// The name of the JSON form; it changes when a field changes its meaning.
@@ -158,6 +160,26 @@ impl Verification {
 }
 
 impl Stated {
+    /// What the statement at `index` says, with what the trust root knows of its signer.
+    #[must_use]
+    pub fn of(index: u64, statement: &Statement, signer: &TrustSigner, root: &TrustRoot) -> Self {
+        let organisation = root.organisation(signer.organisation);
+        let of = |field: fn(&Organisation) -> &String| organisation.map(field).cloned();
+        Self {
+            kind: statement.kind.clone(),
+            name: statement.name.clone(),
+            size: statement.size,
+            time: statement.time,
+            key: signer.key.keyid(),
+            signer: signer.key.name().to_owned(),
+            organisation: of(|org| &org.name).unwrap_or_default(),
+            company: of(|org| &org.company).unwrap_or_default(),
+            website: of(|org| &org.website).unwrap_or_default(),
+            level: signer.level,
+            log_index: index,
+        }
+    }
+
     const fn nothing() -> Self {
         Self {
             kind: String::new(),
@@ -196,17 +218,12 @@ impl<'a> From<&'a Reason> for Why<'a> {
 /// A level with vcn's word for it.
 #[must_use]
 pub fn level(level: i8) -> String {
-    let word = match level {
-        -1 => return "DISABLED".to_owned(),
-        0 => "UNKNOWN",
-        1 => "EMAIL_VERIFIED",
-        2 => "SOCIAL_VERIFIED",
-        3 => "ID_VERIFIED",
-        4 => "LOCATION_VERIFIED",
-        99 => "VCHAIN",
-        other => return other.to_string(),
-    };
-    format!("{level} - {word}")
+    match root::level_name(level) {
+        // vcn prints this one without its number.
+        Some(name) if level < 0 => name.to_owned(),
+        Some(name) => format!("{level} - {name}"),
+        None => level.to_string(),
+    }
 }
 
 /// The exit code of several answers: that of the worst, in the order could-not-decide, 4, 1, 3, 2.

@@ -1,0 +1,179 @@
+//! `enroll`: this machine follows a ledger from now on.
+//!
+//! Owns the question whether a trust root is the right one. It is asked of a
+//! person, answered by `--root`, or not needed for a directory that only root
+//! can change, since root could answer it anyway.
+
+use std::io;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::args;
+use super::ask;
+use super::context::{Context, config_home, is_root};
+use super::failure::{Failure, OrFail as _};
+use super::ledgers::{self, Place};
+use super::node;
+use super::output;
+use super::setting;
+use crate::config::DEFAULT_PATH;
+use crate::image::digest::Digest;
+use crate::ledger::client::MAX_ROOT_NOTE;
+use crate::ledger::roots::{RootVersion, Roots};
+use crate::store::HighWater;
+use crate::sys::file;
+use crate::verdict::{ReasonCode, exit};
+
+/// Pins the trust root, writes where the ledger is, and brings the allowlist here.
+///
+/// # Errors
+/// Unreachable or tampered from the ledger; `configuration` when nobody vouches for its trust root.
+pub fn run(context: &mut Context, args: &args::Enroll) -> Result<u8, Failure> {
+    let place = Place::parse(&args.ledger)?;
+    let log = place.open()?;
+    let roots = ledgers::roots(log.as_ref())?;
+    let chosen = choose(&roots, args.root.as_deref())?;
+    chosen.root.check_expiry(context.now).or_fail(
+        ReasonCode::Stale.exit_code(),
+        || "this trust root cannot be pinned",
+    )?;
+    if args.root.is_none() {
+        consent(context, &place, chosen)?;
+    }
+    if !is_root()
+        && context.config_path.as_os_str() == DEFAULT_PATH
+        && let Some(own) = config_home()
+    {
+        context.config_path = own.join("config.toml");
+    }
+    let former = pinned(&context.config_path);
+    pin(context, &place, chosen)?;
+    if former.is_some_and(|former| !has(&roots, &former)) {
+        forget(context)?;
+    }
+    let synced = node::refresh(context)?;
+    let value = json!({
+        "ledger": place.to_string(),
+        "origin": chosen.root.origin,
+        "root": { "version": chosen.root.version, "fingerprint": chosen.digest },
+        "config": context.config_path.display().to_string(),
+        "logSize": synced.log_size,
+        "applied": synced.applied,
+    });
+    context.out.answer(&value, |_| {
+        output::rows(&[
+            ("Ledger", place.to_string()),
+            ("Origin", chosen.root.origin.clone()),
+            (
+                "Trust root",
+                format!("version {}, {}", chosen.root.version, chosen.digest),
+            ),
+            ("Configuration", context.config_path.display().to_string()),
+            ("Log size", synced.log_size.to_string()),
+        ])
+    })?;
+    Ok(0)
+}
+
+/// The version that was asked for by its fingerprint, or else the newest.
+fn choose<'a>(roots: &'a Roots, wanted: Option<&str>) -> Result<&'a RootVersion, Failure> {
+    let newest = roots.latest();
+    let Some(wanted) = wanted else {
+        return Ok(newest);
+    };
+    let digest = wanted
+        .parse::<Digest>()
+        .or_else(|_| Digest::from_hex(wanted))
+        .map_err(|_| Failure::usage(format!("--root: '{wanted}' is no SHA-256 fingerprint")))?;
+    roots
+        .all()
+        .find(|version| version.digest == digest)
+        .ok_or_else(|| {
+            Failure::configuration(format!(
+                "the trust root is another one: expected {digest}, found {} (version {}); \
+                 ask the ledger's keepers for the right fingerprint",
+                newest.digest, newest.root.version
+            ))
+        })
+}
+
+/// Finds somebody who says that this is the right trust root.
+fn consent(context: &mut Context, place: &Place, chosen: &RootVersion) -> Result<(), Failure> {
+    let shown = format!(
+        "version {} of the trust root of '{}' has the fingerprint {}",
+        chosen.root.version, chosen.root.origin, chosen.digest
+    );
+    if let Some(directory) = place.directory() {
+        let note = directory.join(format!("root/{}.note", chosen.root.version));
+        if file::read_owned(&note, u64::from(u32::MAX)).is_ok_and(|note| note == chosen.note) {
+            context.out.note(shown);
+            return Ok(());
+        }
+    }
+    if !ask::somebody() {
+        return Err(Failure::configuration(format!(
+            "{shown}; nobody is here to compare it: pass it with --root"
+        )));
+    }
+    context.out.note(shown);
+    if ask::yes("Is that the one its keepers publish, and do you trust it?")? {
+        return Ok(());
+    }
+    Err(Failure::configuration("not enrolled"))
+}
+
+/// The trust root that was pinned here before, if there was one.
+fn pinned(config: &Path) -> Option<RootVersion> {
+    let path = config.with_file_name("trust/root.note");
+    let note = file::read_capped(&path, MAX_ROOT_NOTE).ok()?;
+    Roots::pinned(&note)
+        .ok()
+        .map(|roots| roots.latest().clone())
+}
+
+/// Says whether a ledger's history has this very trust root in it.
+fn has(roots: &Roots, former: &RootVersion) -> bool {
+    let same = roots.version(former.root.version);
+    same.is_some_and(|version| version.digest == former.digest)
+}
+
+/// Forgets what another ledger said, and how new that was: its log sizes mean nothing in this one.
+/// Until the sync that follows nothing is allowed.
+fn forget(context: &mut Context) -> Result<(), Failure> {
+    let config = context.config()?;
+    let state = context.own_state(&config)?;
+    context
+        .out
+        .note("this is another ledger than before: its allowlist is forgotten");
+    for name in ["allowlist", "log"] {
+        let path = state.join(name);
+        match std::fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).or_fail(exit::FAILURE, || format!("'{}'", path.display()));
+            }
+            _ => {}
+        }
+    }
+    context
+        .own_store(&state)
+        .reset_high_water(HighWater::default())
+        .or_fail(exit::FAILURE, || "cannot forget how new the allowlist was")?;
+    Ok(())
+}
+
+/// Writes the trust root beside the configuration, and the ledger's place into it.
+fn pin(context: &Context, place: &Place, chosen: &RootVersion) -> Result<(), Failure> {
+    let code = ReasonCode::Configuration.exit_code();
+    let trust = context.config_path.with_file_name("trust");
+    let what = || format!("cannot pin the trust root in '{}'", trust.display());
+    std::fs::create_dir_all(&trust).or_fail(code, what)?;
+    file::replace(&trust.join("root.note"), &chosen.note, 0o644).or_fail(code, what)?;
+    setting::set(&context.config_path, "ledger", &place.to_string())?;
+    let read = context.config()?.ledger;
+    if read != Some(place.to_string()) {
+        let by = "another file in conf.d sets 'ledger' to something else";
+        return Err(Failure::configuration(by));
+    }
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! `status`: is the gate on, how fresh is its allowlist, what did it decide.
+
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::decisions::{self, Tail};
+use super::failure::Failure;
+use super::moment;
+use super::output;
+use super::view::View;
+use crate::config::Config;
+use crate::policy::freshness::duration;
+use crate::store::HighWater;
+use crate::verdict::Reason;
+
+/// Shows what this node knows and did.
+///
+/// # Errors
+/// `configuration` for a configuration that cannot be read; anything else is part of the answer.
+pub fn run(context: &mut Context) -> Result<u8, Failure> {
+    let config = context.config()?;
+    let node = Node::look(context, &config);
+    let tail = decisions::tail(&config.decisions);
+    let value = node.value(&config, &tail);
+    let now = context.now;
+    context
+        .out
+        .answer(&value, |_| node.text(&config, &tail, now))?;
+    Ok(0)
+}
+
+/// What there is to see.
+struct Node {
+    view: Result<View, String>,
+    allowlist: Result<Allowlist, String>,
+    mark: HighWater,
+}
+
+/// The signed facts of the allowlist in use.
+struct Allowlist {
+    log_size: u64,
+    records: u64,
+    root_version: u64,
+    signed: u64,
+    expires: u64,
+    wrong: Option<Reason>,
+}
+
+impl Node {
+    fn look(context: &Context, config: &Config) -> Self {
+        let view = View::open(context).map_err(|failure| failure.to_string());
+        let allowlist = match &view {
+            Ok(view) => allowlist(view, context.now),
+            Err(text) => Err(text.clone()),
+        };
+        let mark = view.as_ref().map_or_else(
+            |_| crate::store::Store::new(&config.state_dir).high_water(),
+            |view| view.store.high_water(),
+        );
+        Self {
+            view,
+            allowlist,
+            mark: mark.unwrap_or_default(),
+        }
+    }
+
+    fn value(&self, config: &Config, tail: &std::io::Result<Tail>) -> Value {
+        let allowlist = match &self.allowlist {
+            Ok(found) => json!({
+                "logSize": found.log_size,
+                "records": found.records,
+                "rootVersion": found.root_version,
+                "signed": moment::rfc3339(found.signed),
+                "expires": moment::rfc3339(found.expires),
+                "usable": found.wrong.is_none(),
+                "code": found.wrong.as_ref().map(|reason| reason.code.as_str()),
+                "error": found.wrong.as_ref().map(|reason| &reason.detail),
+            }),
+            Err(error) => json!({ "usable": false, "error": error }),
+        };
+        let gate = self.view.as_ref().ok().map(|view| &view.gate);
+        json!({
+            "config": config.path.display().to_string(),
+            "ledger": config.ledger,
+            "mode": config.mode,
+            "applied": gate.map(|gate| json!({ "mode": gate.mode, "floor": gate.floor.len() })),
+            "root": gate.map(|gate| json!({
+                "origin": gate.trust.origin,
+                "version": gate.trust.root_version,
+                "digest": gate.trust.root_digest,
+            })),
+            "allowlist": allowlist,
+            "highWater": {
+                "logSize": self.mark.log_size,
+                "time": moment::rfc3339(self.mark.time),
+                "rootVersion": self.mark.root_version,
+            },
+            "decisions": match tail {
+                Ok(tail) => Counts::of(tail).value(tail),
+                Err(error) => json!({ "error": error.to_string() }),
+            },
+        })
+    }
+
+    fn text(&self, config: &Config, tail: &std::io::Result<Tail>, now: u64) -> String {
+        let gate = self.view.as_ref().ok().map(|view| &view.gate);
+        let mode = match gate {
+            Some(gate) if gate.mode == config.mode => gate.mode.as_str().to_owned(),
+            Some(gate) => format!(
+                "{}; config.toml says {}, run 'vcn-hook apply'",
+                gate.mode.as_str(),
+                config.mode.as_str()
+            ),
+            None => format!("{}, not applied", config.mode.as_str()),
+        };
+        let mut rows = vec![
+            ("Mode", mode),
+            ("Configuration", config.path.display().to_string()),
+            (
+                "Ledger",
+                config.ledger.clone().unwrap_or_else(|| "none".to_owned()),
+            ),
+        ];
+        if let Some(gate) = gate {
+            let trust = &gate.trust;
+            let root = format!("version {} of {}", trust.root_version, trust.origin);
+            rows.push(("Trust root", root));
+        }
+        match &self.allowlist {
+            Ok(found) => rows.extend(found.rows(now)),
+            Err(error) => rows.push(("Allowlist", error.clone())),
+        }
+        if self.mark != HighWater::default() {
+            let mark = format!(
+                "log size {}, root version {}, {}",
+                self.mark.log_size,
+                self.mark.root_version,
+                moment::text(self.mark.time)
+            );
+            rows.push(("High water", mark));
+        }
+        rows.push((
+            "Decisions",
+            match tail {
+                Ok(tail) => Counts::of(tail).text(tail),
+                Err(error) => format!("cannot be read: {error}"),
+            },
+        ));
+        output::rows(&rows)
+    }
+}
+
+impl Allowlist {
+    fn rows(&self, now: u64) -> Vec<(&'static str, String)> {
+        let state = match &self.wrong {
+            Some(reason) => reason.to_string(),
+            None => format!(
+                "usable for {}, signed {} ago",
+                duration(self.expires.saturating_sub(now)),
+                duration(now.saturating_sub(self.signed))
+            ),
+        };
+        let size = format!("{} records, log size {}", self.records, self.log_size);
+        vec![("Allowlist", state), ("Size", size)]
+    }
+}
+
+fn allowlist(view: &View, now: u64) -> Result<Allowlist, String> {
+    let note = view.note().map_err(|reason| reason.to_string())?;
+    // Any key shows whether the allowlist answers at all.
+    let probe = crate::allowlist::record::Key::from_bytes([0; 32]);
+    let wrong = match view.consult(&probe, now) {
+        Ok(answer) => answer.freshness.err(),
+        Err(reason) => Some(reason),
+    };
+    Ok(Allowlist {
+        log_size: note.log_size,
+        records: note.base.records.saturating_add(note.delta.records),
+        root_version: note.root_version,
+        signed: note.time,
+        expires: note.expires,
+        wrong,
+    })
+}
+
+/// How the newest decisions came out.
+#[derive(Default)]
+struct Counts {
+    allowed: usize,
+    warned: usize,
+    refused: usize,
+    would_deny: usize,
+}
+
+impl Counts {
+    fn of(tail: &Tail) -> Self {
+        let mut counts = Self::default();
+        for decision in &tail.decisions {
+            match (decision.verdict.as_str(), decision.would_deny) {
+                (_, true) => counts.would_deny += 1,
+                ("allow", _) => counts.allowed += 1,
+                ("warn", _) => counts.warned += 1,
+                _ => counts.refused += 1,
+            }
+        }
+        counts
+    }
+
+    fn value(&self, tail: &Tail) -> Value {
+        json!({
+            "allow": self.allowed,
+            "warn": self.warned,
+            "deny": self.refused,
+            "wouldDeny": self.would_deny,
+            "unreadable": tail.unreadable,
+            "since": tail.decisions.first().map(|decision| &decision.time),
+            "last": tail.decisions.last().map(|decision| &decision.time),
+        })
+    }
+
+    fn text(&self, tail: &Tail) -> String {
+        let Some(first) = tail.decisions.first() else {
+            return "none recorded".to_owned();
+        };
+        format!(
+            "{} allowed, {} warned, {} refused, {} would have been (since {})",
+            self.allowed, self.warned, self.refused, self.would_deny, first.time
+        )
+    }
+}

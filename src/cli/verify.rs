@@ -1,0 +1,295 @@
+//! `verify`: whether images are TRUSTED, by the rule that the gate applies.
+//!
+//! Owns how the answers of several digests and several images become one, and
+//! what a selection of signers asks for on top: it can make an answer
+//! stricter than the trust root's, and never milder.
+
+use super::args;
+use super::context::Context;
+use super::entries::chosen;
+use super::failure::Failure;
+use super::history::History;
+use super::images;
+use super::notarize::shown_hash;
+use super::output::{self, Format};
+use super::verification::{Stated, Verification, worst};
+use super::view::{self, LogCopy, View};
+use crate::allowlist::record::{Key, Kind, Record, Status};
+use crate::image::digest::{ChainId, Digest};
+use crate::image::subjects::{ImageSubjects, SubjectOf};
+use crate::policy::gatebin::Response;
+use crate::policy::standing::{Standing, standing};
+use crate::trust::root::TrustRoot;
+use crate::verdict::{Reason, ReasonCode, exit};
+
+/// Verifies every image that was named.
+///
+/// # Errors
+/// Only when there is nothing to verify by; what is wrong with one image is its own answer.
+pub fn run(context: &mut Context, args: &args::Verify) -> Result<u8, Failure> {
+    // A wrong digest is wrong usage, whatever the state of this machine.
+    let bare = args
+        .hash
+        .as_deref()
+        .map(|hash| images::resolve_hash(hash, None))
+        .transpose()?;
+    let view = View::open(context)?;
+    let copy = view.log(context).ok();
+    let judge = Judge {
+        view: &view,
+        copy: copy.as_ref(),
+        selection: &args.selection,
+        now: context.now,
+    };
+    let mut answers = Vec::new();
+    if let (Some(hash), Some(image)) = (&args.hash, &bare) {
+        answers.push(judge.bare(hash, image)?);
+    }
+    for asked in &args.images {
+        let answer = match view::resolve(context, asked) {
+            Ok(image) => judge.image(asked, &image)?,
+            Err(failure) if failure.code == exit::USAGE => return Err(failure),
+            Err(failure) => unresolved(asked, &failure),
+        };
+        answers.push(answer);
+    }
+    show(context, &answers)?;
+    let code = worst(answers.iter().map(Verification::exit_code));
+    Ok(if code == exit::OK {
+        args.exit_code.unwrap_or(exit::OK)
+    } else {
+        code
+    })
+}
+
+/// Prints the answers, and on stderr why one of them is not TRUSTED.
+fn show(context: &mut Context, answers: &[Verification]) -> Result<(), Failure> {
+    let values = answers.iter().map(Verification::json).collect();
+    context.out.answer(&output::one_or_many(values), |paint| {
+        let decided = answers.iter().filter(|answer| !answer.undecided);
+        decided
+            .map(|answer| answer.text(paint))
+            .collect::<Vec<_>>()
+            .join("\n")
+    })?;
+    for answer in answers {
+        let why = format!("{}: {}", answer.asked, answer.reason);
+        if answer.undecided {
+            context.out.warn(&why);
+        } else if answer.status != Status::Trusted && context.out.format == Format::Text {
+            context.out.note(&why);
+        }
+    }
+    Ok(())
+}
+
+/// Everything that one answer depends on besides the image.
+struct Judge<'a> {
+    view: &'a View,
+    copy: Option<&'a LogCopy>,
+    selection: &'a args::Selection,
+    now: u64,
+}
+
+/// What was found about one digest.
+struct Finding {
+    standing: Standing,
+    records: Vec<Record>,
+    undecided: bool,
+}
+
+impl Judge<'_> {
+    /// An image whose bytes are at hand: every one of its configs must be TRUSTED.
+    fn image(&self, asked: &str, image: &ImageSubjects) -> Result<Verification, Failure> {
+        let mut findings = Vec::new();
+        for subject in &image.subjects {
+            let chain = match subject.of {
+                SubjectOf::Config { chain } => chain,
+                SubjectOf::File => None,
+                SubjectOf::Index | SubjectOf::Manifest { .. } => continue,
+            };
+            findings.push(self.digest(kind(subject.of), &subject.digest, chain.as_ref()));
+        }
+        self.answer(asked, shown_hash(image), findings)
+    }
+
+    /// A digest without bytes: whatever the ledger knows it as.
+    fn bare(&self, asked: &str, image: &ImageSubjects) -> Result<Verification, Failure> {
+        let Some(digest) = image.subjects.first().map(|subject| subject.digest) else {
+            return Err(Failure::usage("--hash: no digest"));
+        };
+        let kinds = [Kind::Config, Kind::Manifest, Kind::Index, Kind::File];
+        let mut findings: Vec<_> = kinds
+            .iter()
+            .map(|kind| self.digest(*kind, &digest, None))
+            .collect();
+        if findings
+            .iter()
+            .any(|finding| finding.undecided || !finding.records.is_empty())
+        {
+            findings.retain(|finding| finding.undecided || !finding.records.is_empty());
+        }
+        self.answer(asked, digest.hex(), findings)
+    }
+
+    fn answer(
+        &self,
+        asked: &str,
+        hash: String,
+        findings: Vec<Finding>,
+    ) -> Result<Verification, Failure> {
+        let codes = findings
+            .iter()
+            .map(|finding| finding.standing.reason.code.exit_code());
+        let code = worst(codes);
+        let finding = findings
+            .into_iter()
+            .find(|finding| finding.standing.reason.code.exit_code() == code)
+            .ok_or_else(|| Failure::new(ReasonCode::NoIdentity.exit_code(), "no image config"))?;
+        let statement = match (self.copy, deciding(&finding)) {
+            (Some(copy), Some(record)) => stated(copy, record)?,
+            _ => None,
+        };
+        Ok(Verification {
+            asked: asked.to_owned(),
+            hash,
+            status: finding.standing.status,
+            reason: finding.standing.reason,
+            undecided: finding.undecided,
+            statement,
+            records: finding.records.len(),
+        })
+    }
+
+    fn digest(&self, kind: Kind, digest: &Digest, chain: Option<&ChainId>) -> Finding {
+        let consulted = self.view.consult(&Key::of(kind, digest), self.now);
+        let (mut records, freshness) = match consulted {
+            Ok(answer) => (answer.records, answer.freshness),
+            Err(reason) => (Vec::new(), Err(reason)),
+        };
+        if let Err(reason) = freshness {
+            let standing = Standing {
+                status: Status::Unknown,
+                response: Response::Deny,
+                reason,
+            };
+            return Finding {
+                standing,
+                records,
+                undecided: true,
+            };
+        }
+        if matches!(kind, Kind::Index | Kind::File) {
+            // These have no layers of their own that a record could name: nothing starts from them.
+            for record in &mut records {
+                record.target = record.target.or(Some(*digest));
+            }
+        }
+        let standing = self.selected(&records, chain);
+        let undecided = standing.reason.code == ReasonCode::RootBehind;
+        Finding {
+            standing,
+            records,
+            undecided,
+        }
+    }
+
+    /// The trust root's answer, and then that of the signers who were asked for.
+    fn selected(&self, records: &[Record], chain: Option<&ChainId>) -> Standing {
+        let mut trust = self.view.gate.trust.clone();
+        if let Some(level) = self.selection.min_level {
+            trust.allow.min_level = trust.allow.min_level.max(level);
+        }
+        let whole = standing(&trust, records, chain, self.now);
+        let args::Selection { signers, org, .. } = self.selection;
+        if whole.response == Response::Deny || signers.is_empty() && org.is_none() {
+            return whole;
+        }
+        let root = self.copy.map(|copy| &copy.root);
+        let wanted: Vec<Record> = records
+            .iter()
+            .filter(|record| root.is_some_and(|root| self.wants(root, record)))
+            .copied()
+            .collect();
+        trust.allow.threshold = 1;
+        trust.veto = None;
+        let narrowed = standing(&trust, &wanted, chain, self.now);
+        if narrowed.status != Status::Unknown {
+            return narrowed;
+        }
+        let asked = org
+            .iter()
+            .chain(signers)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(", ");
+        Standing {
+            reason: Reason::new(
+                ReasonCode::Quorum,
+                format!("none of those asked for vouches for it ({asked})"),
+                "see who does with 'vcn-hook inspect'",
+            ),
+            ..narrowed
+        }
+    }
+
+    fn wants(&self, root: &TrustRoot, record: &Record) -> bool {
+        let Some(signer) = root.signer(record.signer) else {
+            return false;
+        };
+        let organisation = root.organisation(signer.organisation);
+        match &self.selection.org {
+            Some(org) => organisation.is_some_and(|its| its.name == *org),
+            None => chosen(signer, &self.selection.signers),
+        }
+    }
+}
+
+/// The record whose statement is worth showing: one of the deciding status, the newest of them.
+fn deciding(finding: &Finding) -> Option<&Record> {
+    let status = finding.standing.status;
+    let newest = |records: &mut dyn Iterator<Item = &'_ Record>| {
+        records
+            .max_by_key(|record| record.log_index)
+            .map(|record| record.log_index)
+    };
+    let index = newest(
+        &mut finding
+            .records
+            .iter()
+            .filter(|record| record.status == status),
+    )
+    .or_else(|| newest(&mut finding.records.iter()))?;
+    finding
+        .records
+        .iter()
+        .find(|record| record.log_index == index)
+}
+
+fn stated(copy: &LogCopy, record: &Record) -> Result<Option<Stated>, Failure> {
+    let history = History::open(copy.log.as_ref(), &copy.root)?;
+    let entry = history.at(record.log_index)?;
+    Ok(entry.map(|entry| Stated::of(entry.index, &entry.statement, &entry.signer, &copy.root)))
+}
+
+/// An image that could not be found or read: nothing can be said about it.
+fn unresolved(asked: &str, failure: &Failure) -> Verification {
+    Verification {
+        asked: asked.to_owned(),
+        hash: String::new(),
+        status: Status::Unknown,
+        reason: Reason::new(ReasonCode::NoIdentity, failure.to_string(), ""),
+        undecided: true,
+        statement: None,
+        records: 0,
+    }
+}
+
+const fn kind(of: SubjectOf) -> Kind {
+    match of {
+        SubjectOf::Index => Kind::Index,
+        SubjectOf::Manifest { .. } => Kind::Manifest,
+        SubjectOf::Config { .. } => Kind::Config,
+        SubjectOf::File => Kind::File,
+    }
+}

@@ -1,0 +1,39 @@
+//! What a ledger's keeper can do that no verb does yet, with the keeper's own keys.
+
+use std::path::Path;
+
+use vcn_hook::allowlist::note::SignedNote;
+use vcn_hook::ledger::index::{self, Publish};
+use vcn_hook::trust::keys::{self, SecretKey, Signer};
+use vcn_hook::trust::root::TrustRoot;
+
+/// Publishes an index whose note was signed at `time` and was good for an hour.
+pub(crate) fn publish(ledger: &Path, time: u64) {
+    let key = open(ledger, "indexer");
+    let signers: [&dyn Signer; 1] = [&key];
+    let what = Publish {
+        directory: ledger,
+        indexers: &signers,
+        validity: 3_600,
+        force: true,
+    };
+    index::publish(&what, time).expect("the ledger is sound");
+}
+
+/// Signs version 2 of the trust root, in which the first signer's key is revoked from a log index on.
+pub(crate) fn revoke_first_signer(ledger: &Path, from: u64) {
+    let note = std::fs::read(ledger.join("root/1.note")).expect("version 1 is there");
+    let mut root = TrustRoot::verify_initial(&note).expect("it is sound");
+    root.version = 2;
+    root.signers[0].revoked_from = Some(from);
+    let key = open(ledger, "root");
+    let mut note = SignedNote::new(root.format().expect("it is sound")).expect("it is text");
+    let signature = key.sign(note.text.as_bytes()).expect("it signs");
+    note.sign(key.verifier(), &signature).expect("it is new");
+    std::fs::write(ledger.join("root/2.note"), note.to_bytes()).expect("it is writable");
+}
+
+fn open(ledger: &Path, name: &str) -> SecretKey {
+    let path = ledger.join(".state/keys").join(name);
+    keys::open(&path, &mut |_: &Path| None).expect("it has no passphrase")
+}

@@ -18,6 +18,7 @@ use std::process::Stdio;
 
 use sandbox::{Answer, Sandbox};
 use serde_json::Value;
+use vcn_hook::image::digest::Digest;
 use vcn_hook::sys::clock;
 
 #[test]
@@ -296,6 +297,37 @@ fn an_image_that_cannot_be_found_is_no_verdict() {
         assert!(answer.stderr.starts_with("vcn-hook: ") && answer.stderr.contains("(no-identity)"));
         assert_eq!(answer.stdout.contains("TRUSTED"), images.len() > 1);
     }
+}
+
+#[test]
+fn a_hash_alone_vouches_for_a_file_and_for_no_image() {
+    let machine = Sandbox::enrolled();
+    let (image, config) = machine.layout("app", "one");
+    machine.ok(&[
+        "notarize",
+        "--hash",
+        &config.hex(),
+        "--name",
+        "docker://app:1.4",
+    ]);
+    for arguments in [
+        vec!["verify", &image],
+        vec!["verify", "--hash", &config.hex()],
+    ] {
+        let answer = machine.run(&arguments);
+        assert_eq!(answer.code, 2, "{arguments:?}");
+        assert!(
+            answer.stderr.contains("by its hash alone"),
+            "{}",
+            answer.stderr
+        );
+    }
+    std::fs::write(machine.path("tool"), "a file").unwrap();
+    let file = format!("file://{}", machine.text("tool"));
+    machine.ok(&["notarize", &file]);
+    assert_eq!(machine.run(&["verify", &file]).code, 0);
+    let digest = Digest::of(b"a file").hex();
+    assert_eq!(machine.run(&["verify", "--hash", &digest]).code, 0);
 }
 
 #[test]

@@ -185,7 +185,13 @@ impl Judge<'_> {
                 record.target = record.target.or(Some(*digest));
             }
         }
-        let standing = self.selected(&records, chain);
+        let mut standing = self.selected(&records, chain);
+        let by_hash_alone = records.iter().all(|record| record.target.is_none());
+        if standing.reason.code == ReasonCode::ChainMismatch && by_hash_alone {
+            standing.reason.detail =
+                "it was notarized by its hash alone, so its layers are not known".to_owned();
+            standing.reason.hint = "notarize it from its bytes".to_owned();
+        }
         let undecided = standing.reason.code == ReasonCode::RootBehind;
         Finding {
             standing,

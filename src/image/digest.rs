@@ -8,8 +8,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ring::digest::SHA256;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest as _, Sha256};
 
 /// A SHA-256 content digest, written `sha256:<hex>`.
 ///
@@ -47,7 +47,11 @@ impl Digest {
     /// Hashes `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
+        // Not sha2's: where the processor has no instruction for it, ring's is twice as fast, and
+        // this is most of what a start costs us.
+        let mut digest = [0; 32];
+        digest.copy_from_slice(ring::digest::digest(&SHA256, bytes).as_ref());
+        Self(digest)
     }
 
     /// Takes 32 bytes that are already a SHA-256 digest.

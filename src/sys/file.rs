@@ -127,7 +127,9 @@ fn not_roots(path: &Path) -> io::Error {
 }
 
 fn read_all(file: File, cap: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // With room for the whole file the start path reads it at once; without, in ever larger pieces.
+    let length = file.metadata()?.len().min(cap);
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0).saturating_add(64));
     file.take(cap.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > cap {
         return Err(io::Error::new(

@@ -2,7 +2,7 @@
 //!
 //! Owns the packing rule (docs/formats.md, "Table"): the same records give the
 //! same bytes everywhere, because nodes recompute what the indexers signed.
-//! Takes constant memory: one leaf, one page to read back, one page to write.
+//! Takes constant memory: one leaf, then a batch of pages of the level above.
 
 use std::fmt;
 
@@ -10,12 +10,14 @@ use crate::image::digest::Digest;
 
 use super::header::{Header, Layout, TableKind};
 use super::index_note::TableRef;
-use super::page::{FAN_OUT, LEAF_RECORDS, PAGE_SIZE, PageBytes, key_of, page_head, record_at};
+use super::page::{FAN_OUT, LEAF_RECORDS, MAX_ENTRIES, PAGE_SIZE, PageBytes, page_head};
 use super::record::{Key, MAX_RECORDS_PER_KEY, RECORD_SIZE, Record};
 
 pub use super::page::{PageError, PageSink};
 
 const PAGE: u64 = PAGE_SIZE as u64;
+/// Pages of an upper level that are assembled at once: enough to keep cores busy, 256 KiB of entries.
+const BATCH: u64 = 64;
 
 /// Packs records into leaves, and on [`Builder::finish`] puts the upper levels and the header on top.
 #[derive(Debug)]
@@ -134,26 +136,24 @@ impl<S: PageSink> Builder<S> {
         Ok(())
     }
 
-    /// Reads the level below back, page by page: its hashes need not be remembered.
+    /// Writes one of the upper levels. The level below is read back, so that its hashes need not be
+    /// remembered, and in batches, so that the sink can hash on all cores.
     fn write_level(&mut self, layout: &Layout, level: usize) -> Result<(), BuildError> {
-        let mut child = [0; PAGE_SIZE];
-        let mut entries = Vec::with_capacity(PAGE_SIZE);
         let code = u8::try_from(level).map_err(|_| BuildError::TooLarge)?;
-        for number in 0..layout.pages(level) {
-            entries.clear();
-            let children = layout.children(code, number);
-            for below in number * FAN_OUT..number * FAN_OUT + children {
+        let (pages, below) = (layout.pages(level), layout.pages(level - 1));
+        let mut number = 0;
+        while number < pages {
+            let first = number * FAN_OUT;
+            let children = (below - first).min(BATCH * FAN_OUT);
+            let start = offset(layout, level - 1, first)?;
+            let entries = self.sink.entries(start, children)?;
+            for siblings in entries.chunks(MAX_ENTRIES) {
+                let head = page_head(code, siblings.len(), number);
+                let page = assemble(&head, siblings.as_flattened());
                 self.sink
-                    .read_page(offset(layout, level - 1, below)?, &mut child)?;
-                // Both kinds of page begin with the first key of what they hold.
-                let first = record_at(&child, 0).and_then(|record| key_of(record));
-                entries.extend_from_slice(first.ok_or(BuildError::TooLarge)?.as_bytes());
-                entries.extend_from_slice(Digest::of(&child).as_bytes());
+                    .write_page(offset(layout, level, number)?, &page)?;
+                number += 1;
             }
-            let head = page_head(code, entries.len() / 64, number);
-            let page = assemble(&head, &entries);
-            self.sink
-                .write_page(offset(layout, level, number)?, &page)?;
         }
         Ok(())
     }

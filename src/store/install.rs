@@ -15,8 +15,9 @@ use nix::fcntl::{FallocateFlags, fallocate};
 
 use crate::allowlist::index_note::{IndexNote, MAX_INDEX_NOTE_SIZE, TableRef};
 use crate::allowlist::note::SignedNote;
-use crate::allowlist::page::{PageBytes, PageError, PageSink, Pages};
+use crate::allowlist::page::{self, Entry, PAGE_SIZE, PageBytes, PageError, PageSink, Pages};
 use crate::allowlist::table::{Table, TableKind};
+use crate::sys::cores::on_all_cores;
 use crate::sys::file;
 
 use super::{Store, StoreError, TableFile, cannot_use, read_page};
@@ -25,6 +26,9 @@ use super::{Store, StoreError, TableFile, cannot_use, read_page};
 const GRACE: u64 = 600;
 /// How long an unfinished download may wait to be resumed.
 const PARTIAL_GRACE: u64 = 24 * 3600;
+
+/// Fewer pages than this are hashed by the thread that wants them.
+const FEW: u64 = 256;
 
 /// A table that is being written, not yet visible under its name.
 #[derive(Debug)]
@@ -227,6 +231,13 @@ impl PageSink for TableWriter {
     fn write_page(&mut self, offset: u64, page: &PageBytes) -> Result<(), PageError> {
         self.write_at(page, offset)
             .map_err(|error| PageError::Failed(error.to_string()))
+    }
+
+    fn entries(&self, offset: u64, count: u64) -> Result<Vec<Entry>, PageError> {
+        on_all_cores(count, FEW, |part| {
+            let start = offset + part.start * PAGE_SIZE as u64;
+            page::entries(self, start, part.end - part.start)
+        })
     }
 }
 

@@ -8,6 +8,7 @@
 )]
 
 pub mod clock;
+pub mod cores;
 pub mod exec;
 pub mod file;
 pub mod journal;

@@ -8,7 +8,12 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use crate::allowlist::build::PageSink;
+use crate::allowlist::page::{self, Entry, PAGE_SIZE};
 use crate::allowlist::table::{PageBytes, PageError, Pages};
+use crate::sys::cores::on_all_cores;
+
+/// Fewer pages than this are hashed by the thread that wants them.
+const FEW: u64 = 256;
 
 /// An open table file.
 #[derive(Debug)]
@@ -30,5 +35,12 @@ impl PageSink for PageFile {
         self.0
             .write_all_at(page, offset)
             .map_err(|error| PageError::Failed(error.to_string()))
+    }
+
+    fn entries(&self, offset: u64, count: u64) -> Result<Vec<Entry>, PageError> {
+        on_all_cores(count, FEW, |part| {
+            let start = offset + part.start * PAGE_SIZE as u64;
+            page::entries(self, start, part.end - part.start)
+        })
     }
 }

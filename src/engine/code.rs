@@ -106,6 +106,12 @@ impl Code {
         covered.or_else(within).map(PathBuf::as_path)
     }
 
+    /// The programs that will run, and what loads them: all files but the linker's lists.
+    pub fn programs(&self) -> impl Iterator<Item = &Path> {
+        let lists = |path: &&Path| !LINKER.iter().any(|list| path.starts_with(list));
+        self.files.iter().map(PathBuf::as_path).filter(lists)
+    }
+
     fn add_directory(&mut self, found: Found) {
         // A search path of `/` would make everything code; what is searched there is a file of its own.
         if found.path != Path::new("/") && !self.directories.contains(&found.path) {

@@ -11,6 +11,7 @@ pub mod containerd;
 pub mod docker;
 pub mod docker_images;
 pub mod host;
+mod layers;
 pub mod mounts;
 mod observe;
 pub mod reach;

@@ -10,7 +10,7 @@ use super::bundle::Mount;
 use super::code::Code;
 use super::reach::{Guard, is_bind, is_dockers_own};
 use super::upper::{self, Explained};
-use super::{Container, Guarded, Start, Verb, host, trouble};
+use super::{Container, Guarded, Start, Verb, host, layers, trouble};
 use crate::policy::facts::{Facts, HostAccess, MountFault, MountFinding};
 use crate::sys::file::check_owned_path;
 use crate::sys::lookup::Root;
@@ -46,7 +46,8 @@ struct Going<'a> {
 /// Looks at what a digest does not say: the upper layer, the mounts, host access.
 ///
 /// # Errors
-/// `unreadable` when something that must be looked at cannot be.
+/// `unreadable` when something that must be looked at cannot be, `unbound` when the code that is
+/// mounted is not that of the layers.
 pub fn facts(start: &Start, container: &Container, guarded: &Guarded) -> Result<Facts, Undecided> {
     let path = &container.rootfs.path;
     let failed = |error: io::Error| trouble::unreadable("the root file system", path, &error);
@@ -54,6 +55,9 @@ pub fn facts(start: &Start, container: &Container, guarded: &Guarded) -> Result<
     let going = destinations(container, &root).map_err(failed)?;
     let spec = &container.bundle.spec;
     let code = Code::of(&root, &spec.process, behind_init(container, &going)).map_err(failed)?;
+    if let Some(program) = layers::foreign(&root, &code, &container.rootfs).map_err(failed)? {
+        return Err(trouble::foreign(path, &program));
+    }
     let explained = Explained {
         mounts: going
             .iter()

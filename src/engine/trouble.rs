@@ -25,6 +25,21 @@ pub(crate) fn mounts(path: &Path, error: &io::Error) -> Undecided {
     Undecided::new(ReasonCode::Unreadable, detail, "see 'vcn-hook doctor'")
 }
 
+/// A program is not the one of the layers that were named when they were mounted.
+pub(crate) fn foreign(rootfs: &Path, program: &Path) -> Undecided {
+    let detail = format!(
+        "'{}' in what is mounted at '{}' is not the file of the image's layers: another one was \
+         mounted under their names",
+        program.display(),
+        rootfs.display()
+    );
+    Undecided::new(
+        ReasonCode::Unbound,
+        detail,
+        "find out who changed the engine's layers, then remove the container and create it again",
+    )
+}
+
 fn words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "it is missing".to_owned(),

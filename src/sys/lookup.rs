@@ -76,13 +76,16 @@ impl Root {
         Ok(Some(file.into()))
     }
 
-    /// The inode number behind a path that [`Self::resolve`] gave.
+    /// The inode number at a path without symlinks; `None` where there is nothing.
     ///
     /// # Errors
     /// The operating system's.
-    pub fn inode(&self, resolved: &Path) -> io::Result<u64> {
-        let there = File::from(self.open_at(resolved, OFlag::O_PATH)?);
-        Ok(there.metadata()?.ino())
+    pub fn inode(&self, resolved: &Path) -> io::Result<Option<u64>> {
+        match self.open_at(resolved, OFlag::O_PATH) {
+            Ok(there) => Ok(Some(File::from(there).metadata()?.ino())),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn open_at(&self, path: &Path, flags: OFlag) -> Result<OwnedFd, Errno> {

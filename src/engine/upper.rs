@@ -122,15 +122,20 @@ impl<'a> Walk<'a> {
             let inside = path.join(entry.file_name());
             let metadata = entry.metadata()?;
             let fine = if metadata.is_dir() {
-                (!strict(&inside) || self.is_explained_directory(&inside))
-                    && !self.hides(&inside)?
+                !self.hides(&inside)?
             } else {
                 self.is_explained_file(&inside, &metadata)
             };
             if !fine || self.entries > MAX_ENTRIES {
                 self.find(&inside);
             } else if metadata.is_dir() {
+                // What is in a new directory says more, and can be permitted one by one.
+                let before = self.findings.len();
                 self.below(&inside, strict)?;
+                let unexplained = strict(&inside) && !self.is_explained_directory(&inside);
+                if unexplained && self.findings.len() == before {
+                    self.find(&inside);
+                }
             }
         }
         Ok(())
@@ -272,7 +277,8 @@ mod tests {
             (&["etc/hosts="], &["/etc/hosts"]),
             (&["srv/app/main="], &["/srv/app/main"]),
             (&["srv/app/more/"], &["/srv/app/more"]),
-            (&["bin/app="], &["/bin"]),
+            (&["bin/app="], &["/bin/app"]),
+            (&["opt/a/b/"], &["/opt/a/b"]),
             (&["data/other"], &["/data/other"]),
             (&["proc"], &[]),
         ] {

@@ -47,6 +47,7 @@ pub fn run(context: &mut Context, status: Status, args: &args::State) -> Result<
     let not_after = end_date(context, status, args)?;
     let mut target = Target::find(context, args.ledger.as_deref())?;
     let images = resolve(context, args)?;
+    target.settle(context.now)?;
     let after = target.refresh(context)?;
     let signer = signing::signer(args.key.as_deref(), target.root(), after)?;
     let mut drafts = Vec::with_capacity(images.len());

@@ -96,6 +96,17 @@ impl Target {
         Ok(synced.log_size)
     }
 
+    /// Finishes what an interrupted writer left behind, so that what is stated next comes after it:
+    /// a statement that names a smaller log than the one it lands in would not count.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub fn settle(&self, now: u64) -> Result<(), Failure> {
+        let what = || format!("cannot write to the ledger '{}'", self.directory.display());
+        Sequencer::open(&self.directory, self.root.log.clone()).or_fail(exit::FAILURE, what)?;
+        self.publish(now)
+    }
+
     /// Appends entries, durably, and publishes the index where its key is at hand.
     /// Returns the place of the first one.
     ///
@@ -110,10 +121,15 @@ impl Target {
         let first = sequencer
             .append(entries, &key)
             .or_fail(exit::FAILURE, what)?;
+        self.publish(now)?;
+        Ok(first)
+    }
+
+    fn publish(&self, now: u64) -> Result<(), Failure> {
         if index::key_path(&self.directory).exists() {
             index::publish(&self.directory, now)?;
         }
-        Ok(first)
+        Ok(())
     }
 
     /// Checks that the statement at `index` counts: the published index has it for every subject.

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::moment;
 use super::output;
 use super::view::View;
+use crate::audit::UNRECORDED;
 use crate::config::Config;
 use crate::policy::freshness::duration;
 use crate::store::HighWater;
@@ -21,12 +22,18 @@ pub fn run(context: &mut Context) -> Result<u8, Failure> {
     let config = context.config()?;
     let node = Node::look(context, &config);
     let tail = decisions::tail(&config.decisions);
-    let value = node.value(&config, &tail);
+    let unrecorded = unrecorded(&config);
+    let value = node.value(&config, &tail, unrecorded);
     let now = context.now;
     context
         .out
-        .answer(&value, |_| node.text(&config, &tail, now))?;
+        .answer(&value, |_| node.text(&config, &tail, unrecorded, now))?;
     Ok(0)
+}
+
+/// How many decisions could not be written to their file: the gate adds a byte for each.
+fn unrecorded(config: &Config) -> u64 {
+    std::fs::metadata(config.run_dir.join(UNRECORDED)).map_or(0, |counter| counter.len())
 }
 
 /// What there is to see.
@@ -64,7 +71,7 @@ impl Node {
         }
     }
 
-    fn value(&self, config: &Config, tail: &std::io::Result<Tail>) -> Value {
+    fn value(&self, config: &Config, tail: &std::io::Result<Tail>, unrecorded: u64) -> Value {
         let allowlist = match &self.allowlist {
             Ok(found) => json!({
                 "logSize": found.log_size,
@@ -99,10 +106,17 @@ impl Node {
                 Ok(tail) => Counts::of(tail).value(tail),
                 Err(error) => json!({ "error": error.to_string() }),
             },
+            "unrecorded": unrecorded,
         })
     }
 
-    fn text(&self, config: &Config, tail: &std::io::Result<Tail>, now: u64) -> String {
+    fn text(
+        &self,
+        config: &Config,
+        tail: &std::io::Result<Tail>,
+        unrecorded: u64,
+        now: u64,
+    ) -> String {
         let gate = self.view.as_ref().ok().map(|view| &view.gate);
         let mode = match gate {
             Some(gate) if gate.mode == config.mode => gate.mode.as_str().to_owned(),
@@ -146,6 +160,13 @@ impl Node {
                 Err(error) => format!("cannot be read: {error}"),
             },
         ));
+        if unrecorded > 0 {
+            let text = format!(
+                "{unrecorded} decisions could not be written to '{}'",
+                config.decisions.display()
+            );
+            rows.push(("Unrecorded", text));
+        }
         output::rows(&rows)
     }
 }

@@ -57,7 +57,7 @@ pub fn command<S: AsRef<OsStr>>(
     args: impl IntoIterator<Item = S>,
 ) -> Command {
     let mut command = Command::new("timeout");
-    command.args(["-k", "5", "60"]).arg(program).args(args);
+    command.args(["-s", "KILL", "60"]).arg(program).args(args);
     command.env_clear();
     command.env(
         "PATH",

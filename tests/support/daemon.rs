@@ -33,9 +33,11 @@ impl Daemon {
         fs::write(
             &runc,
             format!(
-                "#!/bin/sh\nconfig=$(cat {current})\nif [ -z \"$config\" ]; then exec {real} \"$@\"; fi\n\
-                 exec {gate} -c \"$config\" runtime -- \"$@\"\n",
-                current = daemon.base.join("current").display(),
+                "#!/bin/sh\ncd {base}\nread -r config <current\nread -r prefix <prefix\n\
+                 case \" $* \" in *\" create \"*) [ ! -e before ] || sh before ;; esac\n\
+                 cd \"$OLDPWD\"\nif [ -z \"$config\" ]; then exec {real} \"$@\"; fi\n\
+                 exec $prefix {gate} -c \"$config\" runtime -- \"$@\"\n",
+                base = daemon.base.display(),
                 real = program("runc").display(),
                 gate = binary().display(),
             ),
@@ -106,12 +108,25 @@ impl Daemon {
 
     /// From now on nothing is gated: the engine as it comes.
     pub fn ungated(&self) {
-        fs::write(self.base.join("current"), "").unwrap();
+        fs::write(self.base.join("current"), "\n").unwrap();
+        fs::write(self.base.join("prefix"), "\n").unwrap();
+        drop(fs::remove_file(self.before()));
+    }
+
+    /// A script that, where it exists, runs just before a container is created and judged.
+    pub fn before(&self) -> PathBuf {
+        self.base.join("before")
+    }
+
+    /// From now on the gate is run by this command, such as `strace`.
+    pub fn run_by(&self, prefix: &str) {
+        fs::write(self.base.join("prefix"), format!("{prefix}\n")).unwrap();
     }
 
     /// From now on every start goes through the gate of this configuration.
     pub fn gated_by(&self, config: &Path) {
-        fs::write(self.base.join("current"), config.to_str().unwrap()).unwrap();
+        let line = format!("{}\n", config.display());
+        fs::write(self.base.join("current"), line).unwrap();
     }
 
     /// Runs the docker client against this daemon, and never against another.

@@ -72,6 +72,16 @@ impl Image {
         }
     }
 
+    /// The n-th of many images that are never started: one file, and another config for each.
+    pub fn tiny(n: usize) -> Self {
+        let file = ("data/n".to_owned(), Node::File(vec![b'n'], 0o644));
+        Self {
+            tag: format!("tiny:{n}"),
+            layers: vec![layer(&[file])],
+            config: json!({"Env": [format!("N={n}")]}),
+        }
+    }
+
     /// The same layers under another config, and so another image ID with the same chain.
     pub fn with_other_config(&self, tag: &str) -> Self {
         let mut other = self.clone();

@@ -20,6 +20,7 @@
 pub mod command;
 pub mod daemon;
 pub mod image;
+pub mod ledger;
 pub mod node;
 pub mod registry;
 pub mod scratch;

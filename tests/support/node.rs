@@ -64,7 +64,7 @@ impl Node {
                 format!("docker_roots = [{root:?}]\ndocker_socket = {socket:?}\n")
             });
         let text = format!(
-            "{ledger}{top}state_dir = {:?}\nrun_dir = {:?}\ndecisions = {:?}\n\
+            "{ledger}{top}\nstate_dir = {:?}\nrun_dir = {:?}\ndecisions = {:?}\n\
              [runtime]\nrunc = {:?}\ncrun = {:?}\n[engines]\n{engines}{tables}",
             self.state(),
             self.base.join("run"),

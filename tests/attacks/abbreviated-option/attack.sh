@@ -1,0 +1,2 @@
+. "$LIB"
+$CRUN run "--bund=$BUNDLE" attack-abbreviated

@@ -1,0 +1,2 @@
+. "$LIB"
+run -v "$EVIL:/bin/app:ro" app:1

@@ -1,0 +1,2 @@
+. "$LIB"
+run -v "$EVIL:/opt/current/app:ro" app:1

@@ -1,0 +1,2 @@
+. "$LIB"
+$RUNC run --bundle "$BUNDLE" attack-bundle

@@ -1,0 +1,2 @@
+. "$LIB"
+run other:1

@@ -1,0 +1,3 @@
+. "$LIB"
+for table in "$STATE"/allowlist/*.idx; do : >"$table"; done
+run withdrawn:1

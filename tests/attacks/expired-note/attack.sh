@@ -1,0 +1,2 @@
+. "$LIB"
+run app:1 | grep -q speaks && echo "$MARK"

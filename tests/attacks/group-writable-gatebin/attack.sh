@@ -1,0 +1,3 @@
+. "$LIB"
+chmod g+w "$STATE/gate.bin"
+run stranger:1

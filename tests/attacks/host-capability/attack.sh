@@ -1,0 +1,2 @@
+. "$LIB"
+run --cap-add SYS_ADMIN app:1 | grep -q speaks && echo "$MARK"

@@ -1,0 +1,2 @@
+. "$LIB"
+run --pid=host app:1 | grep -q speaks && echo "$MARK"

@@ -1,0 +1,5 @@
+. "$LIB"
+vcn ledger index "$LEDGER" >&2
+vcn sync >&2
+run app:1 >&2
+run stranger:1

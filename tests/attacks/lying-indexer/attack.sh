@@ -1,0 +1,3 @@
+. "$LIB"
+vcn sync >&2 || true
+run withdrawn:1

@@ -1,0 +1,3 @@
+. "$LIB"
+rm "$STATE/gate.bin"
+run stranger:1

@@ -1,0 +1,3 @@
+. "$LIB"
+rm "$STATE"/allowlist/*.idx
+run withdrawn:1

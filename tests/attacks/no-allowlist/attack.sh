@@ -1,0 +1,3 @@
+. "$LIB"
+rm -r "$STATE/allowlist"
+run withdrawn:1

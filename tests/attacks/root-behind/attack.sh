@@ -1,0 +1,2 @@
+. "$LIB"
+run withdrawn:1

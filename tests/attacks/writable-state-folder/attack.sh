@@ -1,0 +1,3 @@
+. "$LIB"
+chmod o+w "$STATE"
+run stranger:1

@@ -36,7 +36,8 @@ test: build ## Everything, on real engines; needs root, installs what it lacks
 .PHONY: bench
 bench: build ## Measure, print the ratios, write docs/performance.md
 	@tests/install-needs.sh bench
-	tests/bench/run
+	cargo build --locked --release --target $(TARGET) --examples
+	cargo bench --locked --profile dev --bench figures
 
 .PHONY: demo
 demo: ## Notarize an image, start it, watch others be refused; leaves nothing behind

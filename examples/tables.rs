@@ -1,10 +1,20 @@
-//! Allowlists of any size, without a log behind them: tables, note and gate.bin of a bench-only ledger.
+//! An allowlist of any size, without a log behind it: `tables STATE_DIR RECORDS`. For `make bench`.
+//!
+//! Writes tables, note and gate.bin of a ledger that exists nowhere else, and
+//! prints as JSON which digests are in them and how long the base took.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a program for developers that may stop at the first surprise"
+)]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use vcn_hook::allowlist::build::Builder;
-use vcn_hook::allowlist::index_note::IndexNote;
+use vcn_hook::allowlist::index_note::{IndexNote, TableRef};
 use vcn_hook::allowlist::note::SignedNote;
 use vcn_hook::allowlist::record::{Key, Kind, Record, Status};
 use vcn_hook::allowlist::table::TableKind;
@@ -20,26 +30,29 @@ use vcn_hook::trust::keys::{SecretKey, Signer as _};
 const ORIGIN: &str = "ledger.example/bench";
 const SIGNERS: u16 = 12;
 
-/// A node's state directory with an allowlist of so many records.
-#[derive(Debug)]
-pub struct Tables {
-    pub records: u64,
-    pub state: PathBuf,
-    /// A config digest that is in the base, and its chain.
-    pub present: String,
-    pub chain: String,
-    /// A config digest that is in no table.
-    pub absent: String,
-    /// How long the base took to write, its records being sorted.
-    pub build: Duration,
+fn main() {
+    let mut words = std::env::args_os().skip(1);
+    let state = PathBuf::from(words.next().unwrap());
+    let records = words.next().unwrap().to_str().unwrap().parse().unwrap();
+    let build = node(&state, records);
+    let answer = json!({
+        "present": digest(b'b', records / 2),
+        "absent": digest(b'x', 0),
+        "chain": chain(),
+        "build_seconds": build.as_secs_f64(),
+    });
+    println!("{answer}");
+}
+
+fn chain() -> Digest {
+    Digest::of(b"chain")
 }
 
 /// Makes one. The delta has a hundredth of the base's records, all of other keys.
-pub fn node(state: &Path, records: u64) -> Tables {
+fn node(state: &Path, records: u64) -> Duration {
     let store = Store::new(state);
-    let chain = Digest::of(b"chain");
-    let (base, build) = table(&store, TableKind::Base, b'b', records, &chain);
-    let (delta, _) = table(&store, TableKind::Delta, b'd', records / 100, &chain);
+    let (base, build) = table(&store, TableKind::Base, b'b', records, records);
+    let (delta, _) = table(&store, TableKind::Delta, b'd', records / 100, records);
     let root = Digest::of(b"root");
     let indexer = SecretKey::from_seed(&IndexNote::key_name(ORIGIN), &[7; 32]).unwrap();
     let now = clock::now();
@@ -63,14 +76,7 @@ pub fn node(state: &Path, records: u64) -> Tables {
     store.reset_high_water(HighWater::of(&note)).unwrap();
     let gate = gatebin(state, root, indexer.verifier().to_string());
     file::replace(&gatebin_path(state), &gate.encode().unwrap(), 0o644).unwrap();
-    Tables {
-        records,
-        state: state.to_owned(),
-        present: digest(b'b', records / 2).to_string(),
-        chain: chain.to_string(),
-        absent: digest(b'x', 0).to_string(),
-        build,
-    }
+    build
 }
 
 fn digest(kind: u8, number: u64) -> Digest {
@@ -84,8 +90,8 @@ fn table(
     kind: TableKind,
     letter: u8,
     records: u64,
-    chain: &Digest,
-) -> (vcn_hook::allowlist::index_note::TableRef, Duration) {
+    log_size: u64,
+) -> (TableRef, Duration) {
     let mut keys: Vec<(Key, u64)> = (0..records)
         .map(|number| (Key::of(Kind::Config, &digest(letter, number)), number))
         .collect();
@@ -94,7 +100,7 @@ fn table(
     // 51 records on a page, and upper levels of a sixty-third.
     let size = records.div_ceil(51).max(1) * 4096 * 64 / 63 + (8 << 12);
     let mut writer = store.create_table(size).unwrap();
-    let mut builder = Builder::new(&mut writer, kind, ORIGIN, records);
+    let mut builder = Builder::new(&mut writer, kind, ORIGIN, log_size);
     for (key, number) in keys {
         builder
             .push(&Record {
@@ -103,7 +109,7 @@ fn table(
                 status: Status::Trusted,
                 not_after: 0,
                 log_index: number,
-                target: Some(*chain),
+                target: Some(chain()),
             })
             .unwrap();
     }

@@ -31,7 +31,7 @@ check: ## Format, lints, unit tests, architecture; no root, under two minutes
 test: build ## Everything, on real engines; needs root, installs what it lacks
 	@tests/install-needs.sh test
 	cargo test --locked --doc
-	cargo test --locked --no-fail-fast --all-targets
+	cargo test --locked --no-fail-fast --tests
 
 .PHONY: bench
 bench: build ## Measure, print the ratios, write docs/performance.md

@@ -1,5 +1,5 @@
 //! How fast a node verifies a log, against the raw rate of its signatures. Run by hand:
-//! `cargo test --release --test sync_rate -- --ignored --nocapture`
+//! `cargo test --release --test rate_sync -- --ignored --nocapture`
 
 #![allow(
     clippy::unwrap_used,

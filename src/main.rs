@@ -4,7 +4,11 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use vcn_hook::sys::arena::Arena;
 use vcn_hook::{cli, gate};
+
+#[global_allocator]
+static MEMORY: Arena = Arena::new();
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();

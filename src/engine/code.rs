@@ -46,7 +46,7 @@ const MAX_PATH: usize = 4096;
 /// The places of a container's code, as the container sees them, without symlinks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Code {
-    /// The program that runs first, its interpreters, and the linker's files.
+    /// The programs, their interpreters, and the linker's files.
     pub files: Vec<PathBuf>,
     /// Directories of which everything counts.
     pub directories: Vec<PathBuf>,
@@ -58,14 +58,13 @@ impl Code {
     /// # Errors
     /// The operating system's.
     pub fn of(root: &Root, process: &Process, also: Option<&str>) -> io::Result<Self> {
-        let search = search_path(process);
+        let search = search_path(root, process)?;
         let mut code = Self::default();
-        for directory in search
-            .iter()
-            .map(PathBuf::as_path)
-            .chain(LIBRARIES.map(Path::new))
-        {
-            code.add_directory(root.resolve(directory)?);
+        for directory in &search {
+            code.add_directory(directory.clone());
+        }
+        for directory in LIBRARIES {
+            code.add_directory(root.resolve(Path::new(directory))?);
         }
         for directory in variable(process, "LD_LIBRARY_PATH").flat_map(split_list) {
             code.add_directory(root.resolve(&process.cwd.join(directory))?);
@@ -120,7 +119,7 @@ impl Code {
     }
 
     /// Adds a program and whatever the kernel loads to run it.
-    fn add_program(&mut self, root: &Root, program: &Path, search: &[PathBuf]) -> io::Result<()> {
+    fn add_program(&mut self, root: &Root, program: &Path, search: &[Found]) -> io::Result<()> {
         let mut next = Some(program.to_path_buf());
         for _ in 0..MAX_INTERPRETERS {
             let Some(program) = next.take() else { break };
@@ -161,23 +160,23 @@ fn split_list(list: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Every directory of every `PATH` that the process is given; runtimes differ in which one they take.
-fn search_path(process: &Process) -> Vec<PathBuf> {
+fn search_path(root: &Root, process: &Process) -> io::Result<Vec<Found>> {
     let mut lists = variable(process, "PATH").peekable();
     let default = lists.peek().is_none().then_some(DEFAULT_PATH);
     lists
         .chain(default)
         .flat_map(|list| list.split(':'))
-        .map(|directory| process.cwd.join(directory))
+        .map(|directory| root.resolve(&process.cwd.join(directory)))
         .collect()
 }
 
-fn find(root: &Root, command: &str, search: &[PathBuf], cwd: &Path) -> io::Result<Option<PathBuf>> {
+fn find(root: &Root, command: &str, search: &[Found], cwd: &Path) -> io::Result<Option<PathBuf>> {
     let candidates: Vec<PathBuf> = if command.contains('/') {
         vec![cwd.join(command)]
     } else {
-        search
-            .iter()
-            .map(|directory| directory.join(command))
+        let there = search.iter().filter(|directory| directory.exists);
+        there
+            .map(|directory| directory.path.join(command))
             .collect()
     };
     for candidate in candidates {

@@ -127,7 +127,7 @@ pub fn identify(id: &str, bundle: Bundle, layout: Layout) -> Result<Container, U
     })?;
     let (chain, expected) = expected_layers(&layout, id)?;
     let rootfs = bundle.rootfs();
-    let known = Mounts::ask().map_err(|error| trouble::mounts(&rootfs, &error))?;
+    let known = Mounts::ask();
     let home = layout.root.join("overlay2");
     let (_, mounted) = mounts::rootfs(&known, &rootfs, &home)?;
     let mounted = Rootfs {
@@ -224,7 +224,7 @@ fn expected_layers(layout: &Layout, id: &str) -> Result<(ChainId, Rootfs), Undec
         }
         let layer = layers.join("sha256").join(current.digest().hex());
         let diff: Digest = read_digest(&layer.join("diff"))?;
-        let below = read_parent(&layer.join("parent"))?;
+        let below: Option<ChainId> = read_digest_if_any(&layer.join("parent"))?;
         let computed = below.map_or_else(|| ChainId::from_digest(diff), |below| below.push(&diff));
         if computed != current {
             return Err(malformed(&layer));
@@ -269,20 +269,26 @@ fn read_word(path: &Path) -> Result<String, Undecided> {
 }
 
 fn read_digest<D: std::str::FromStr>(path: &Path) -> Result<D, Undecided> {
-    let bytes = read_small::<128>(path)
-        .map_err(|error| trouble::unreadable("the layer store", path, &error))?;
-    std::str::from_utf8(&bytes)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| malformed(path))
+    match read_digest_if_any(path) {
+        Ok(Some(digest)) => Ok(digest),
+        Ok(None) => {
+            let error = std::io::ErrorKind::NotFound.into();
+            Err(trouble::unreadable("the layer store", path, &error))
+        }
+        Err(undecided) => Err(undecided),
+    }
 }
 
 /// A bottom layer has no parent.
-fn read_parent(path: &Path) -> Result<Option<ChainId>, Undecided> {
-    match read_small::<128>(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        _ => read_digest(path).map(Some),
-    }
+fn read_digest_if_any<D: std::str::FromStr>(path: &Path) -> Result<Option<D>, Undecided> {
+    let bytes = match read_small::<128>(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(|error| trouble::unreadable("the layer store", path, &error))?,
+    };
+    let digest = std::str::from_utf8(&bytes)
+        .ok()
+        .and_then(|text| text.parse().ok());
+    digest.map(Some).ok_or_else(|| malformed(path))
 }
 
 fn malformed(path: &Path) -> Undecided {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use super::Rootfs;
 use super::code::Code;
-use crate::sys::lookup::Root;
+use crate::sys::lookup::{Root, plain_inode};
 
 /// The first program of the container that is not the one in the topmost of its layers that has it.
 /// What lies in the upper layer is `upper`'s to judge.
@@ -18,24 +18,24 @@ use crate::sys::lookup::Root;
 /// # Errors
 /// The operating system's.
 pub(crate) fn foreign(root: &Root, code: &Code, rootfs: &Rootfs) -> io::Result<Option<PathBuf>> {
-    let upper = rootfs.upper.iter();
-    let layers: Vec<Root> = upper
-        .chain(&rootfs.lowers)
-        .map(|layer| Root::open(layer))
-        .collect::<io::Result<_>>()?;
     for program in code.programs() {
         let Some(mounted) = root.inode(program)? else {
             continue;
         };
+        let inside = program.strip_prefix("/").unwrap_or(program);
+        if let Some(upper) = &rootfs.upper
+            && plain_inode(&upper.join(inside))?.is_some()
+        {
+            continue;
+        }
         let mut there = None;
-        for (depth, layer) in layers.iter().enumerate() {
-            if let Some(inode) = layer.inode(program)? {
-                there = Some((depth, inode));
+        for layer in &rootfs.lowers {
+            there = plain_inode(&layer.join(inside))?;
+            if there.is_some() {
                 break;
             }
         }
-        let in_upper = rootfs.upper.is_some() && there.is_some_and(|(depth, _)| depth == 0);
-        if !in_upper && there.is_none_or(|(_, inode)| inode != mounted) {
+        if there != Some(mounted) {
             return Ok(Some(program.to_path_buf()));
         }
     }

@@ -75,7 +75,7 @@ pub fn facts(start: &Start, container: &Container, guarded: &Guarded) -> Result<
         host: host::access(spec),
         ..Facts::none()
     };
-    let mounts = Mounts::ask().map_err(|error| trouble::mounts(path, &error))?;
+    let mounts = Mounts::ask();
     below_rootfs(container, &mounts, &mut facts).map_err(failed)?;
     over_code(&going, &code, &mut facts);
     of_state(start, container, &going, &mounts, guarded, &mut facts)?;

@@ -70,6 +70,8 @@ struct Walk<'a> {
     explained: &'a Explained,
     findings: Vec<PathBuf>,
     entries: usize,
+    /// Directories that the layer does not have, so that nobody looks below them again.
+    absent: Vec<PathBuf>,
 }
 
 impl<'a> Walk<'a> {
@@ -80,15 +82,20 @@ impl<'a> Walk<'a> {
             explained,
             findings: Vec::new(),
             entries: 0,
+            absent: Vec::new(),
         }
     }
 
     /// Walks down to `place`, then through it. Nothing on the way may replace what is below.
     fn toward(&mut self, place: &Path) -> io::Result<()> {
-        let mut path = PathBuf::new();
-        for name in place.components() {
+        if self.absent.iter().any(|absent| place.starts_with(absent)) {
+            return Ok(());
+        }
+        let mut path = PathBuf::from("/");
+        for name in place.components().skip(1) {
             path.push(name);
             let Some(metadata) = metadata(&self.on_disk(&path))? else {
+                self.absent.push(path);
                 return Ok(());
             };
             if !metadata.is_dir() {

@@ -2,29 +2,35 @@
 //!
 //! Owns how bytes get from and to a disk safely. What they mean is the caller's.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::libc;
+use nix::sys::stat::Mode;
 
 /// Opens a regular file for reading, following no symlink in its last component and blocking on nothing.
 ///
 /// # Errors
 /// The operating system's, or `InvalidInput` when it is no regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
-        .open(path)?;
-    if !file.metadata()?.is_file() {
+    open_described(path).map(|(file, _)| file)
+}
+
+fn open_described(path: &Path) -> io::Result<(File, Metadata)> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    // `openat`: musl's `open` sets close-on-exec a second time, in a call of its own.
+    let file = File::from(openat(AT_FDCWD, path, flags, Mode::empty())?);
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "not a regular file",
         ));
     }
-    Ok(file)
+    Ok((file, metadata))
 }
 
 /// Reads a whole regular file of at most `cap` bytes.
@@ -32,7 +38,8 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 /// # Errors
 /// The operating system's; `InvalidInput` when it is no regular file; `FileTooLarge` when it is longer than `cap`.
 pub fn read_capped(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
-    read_all(open_regular(path)?, cap)
+    let (file, metadata) = open_described(path)?;
+    read_all(file, &metadata, cap)
 }
 
 /// Reads a small regular file that nobody appends to: one that fits is read in one call.
@@ -58,9 +65,9 @@ pub fn read_small<const N: usize>(path: &Path) -> io::Result<Vec<u8>> {
 /// As [`read_capped`], and `PermissionDenied` naming the first path that others can change.
 pub fn read_owned(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
     check_owned_path(path)?;
-    let file = open_regular(path)?;
-    check_owned(path, &file.metadata()?)?;
-    read_all(file, cap)
+    let (file, metadata) = open_described(path)?;
+    check_owned(path, &metadata)?;
+    read_all(file, &metadata, cap)
 }
 
 /// Checks that every directory above `path` is root's alone, and so is every one that a symlink
@@ -94,7 +101,7 @@ fn check_ancestors(path: &Path, links: usize) -> io::Result<()> {
 }
 
 /// A symlink is as good as its owner (its mode means nothing) and as the way to its target.
-fn check_symlink(link: &Path, metadata: &std::fs::Metadata, links: usize) -> io::Result<()> {
+fn check_symlink(link: &Path, metadata: &Metadata, links: usize) -> io::Result<()> {
     check_owner(link, metadata)?;
     let links = links.checked_sub(1).ok_or_else(|| not_roots(link))?;
     let parent = link.parent().unwrap_or_else(|| Path::new("/"));
@@ -103,7 +110,7 @@ fn check_symlink(link: &Path, metadata: &std::fs::Metadata, links: usize) -> io:
     check_ancestors(&target.join("any"), links)
 }
 
-fn check_owner(path: &Path, metadata: &std::fs::Metadata) -> io::Result<()> {
+fn check_owner(path: &Path, metadata: &Metadata) -> io::Result<()> {
     if metadata.uid() == 0 {
         Ok(())
     } else {
@@ -114,7 +121,7 @@ fn check_owner(path: &Path, metadata: &std::fs::Metadata) -> io::Result<()> {
 /// As many as the kernel follows.
 const MAX_SYMLINKS: usize = 40;
 
-fn check_owned(path: &Path, metadata: &std::fs::Metadata) -> io::Result<()> {
+fn check_owned(path: &Path, metadata: &Metadata) -> io::Result<()> {
     if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
         return Err(not_roots(path));
     }
@@ -126,9 +133,9 @@ fn not_roots(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, text)
 }
 
-fn read_all(file: File, cap: u64) -> io::Result<Vec<u8>> {
+fn read_all(file: File, metadata: &Metadata, cap: u64) -> io::Result<Vec<u8>> {
     // With room for the whole file the start path reads it at once; without, in ever larger pieces.
-    let length = file.metadata()?.len().min(cap);
+    let length = metadata.len().min(cap);
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0).saturating_add(64));
     file.take(cap.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > cap {

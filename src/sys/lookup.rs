@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use nix::sys::stat::Mode;
 
 /// The kernel's own limit, `MAXSYMLINKS`, is 40; runtimes that resolve paths themselves allow 255.
@@ -100,11 +100,18 @@ impl Root {
     fn walk(&self, path: &Path) -> io::Result<Found> {
         let mut todo: Vec<OsString> = names(path);
         let mut done = PathBuf::new();
-        let mut exists = true;
+        // Names at the end of `done` that do not exist; nothing below them does.
+        let mut missing = 0_usize;
         let mut links = 0;
         while let Some(name) = todo.pop() {
             if name == ".." {
                 done.pop();
+                missing = missing.saturating_sub(1);
+                continue;
+            }
+            if missing > 0 {
+                done.push(name);
+                missing += 1;
                 continue;
             }
             let next = done.join(&name);
@@ -122,7 +129,7 @@ impl Root {
                 // It is there and no symlink.
                 Err(Errno::EINVAL) => done = next,
                 Err(Errno::ENOENT | Errno::ENOTDIR) => {
-                    exists = false;
+                    missing = 1;
                     done = next;
                 }
                 Err(error) => return Err(error.into()),
@@ -130,8 +137,23 @@ impl Root {
         }
         Ok(Found {
             path: Path::new("/").join(done),
-            exists,
+            exists: missing == 0,
         })
+    }
+}
+
+/// The inode number at an absolute path that has no symlinks; `None` where there is nothing.
+///
+/// # Errors
+/// The operating system's.
+pub fn plain_inode(path: &Path) -> io::Result<Option<u64>> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    match openat2(AT_FDCWD, path, how) {
+        Ok(there) => Ok(Some(File::from(there).metadata()?.ino())),
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -7,6 +7,7 @@
     reason = "the one module that may; see tests/architecture.rs"
 )]
 
+pub mod arena;
 pub mod clock;
 pub mod cores;
 pub mod exec;

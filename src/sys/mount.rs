@@ -4,6 +4,7 @@
 //! `statmount(2)` where it answers, else all of `/proc/self/mountinfo`.
 //! Both give the same answers.
 
+use std::cell::OnceCell;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -47,27 +48,19 @@ pub struct Location {
     pub inside: PathBuf,
 }
 
-/// How this kernel is asked.
+/// The mounts, asked for one at a time where the kernel answers so.
 #[derive(Debug)]
-pub enum Mounts {
-    /// One mount at a time.
-    Kernel,
-    /// From the whole list, read once.
-    List(Vec<Line>),
+pub struct Mounts {
+    /// The whole list, once it had to be read.
+    list: OnceCell<Vec<Line>>,
 }
 
 impl Mounts {
-    /// Finds out how this kernel can be asked.
-    ///
-    /// # Errors
-    /// The operating system's, when it cannot be asked at all.
-    pub fn ask() -> io::Result<Self> {
-        let probed =
-            statmount::place(Path::new("/")).and_then(|root| statmount::describe(root.mount));
-        match probed {
-            Ok(_) => Ok(Self::Kernel),
-            // Whatever the reason (too old, or a filter): the list is always there.
-            Err(_) => Self::list(),
+    /// Asks the kernel when there is a question.
+    #[must_use]
+    pub const fn ask() -> Self {
+        Self {
+            list: OnceCell::new(),
         }
     }
 
@@ -76,7 +69,10 @@ impl Mounts {
     /// # Errors
     /// The operating system's.
     pub fn list() -> io::Result<Self> {
-        mountinfo::read().map(Self::List)
+        let lines = mountinfo::read()?;
+        Ok(Self {
+            list: OnceCell::from(lines),
+        })
     }
 
     /// The mount that an absolute path without symlinks lies on: the topmost, where several are stacked.
@@ -84,36 +80,37 @@ impl Mounts {
     /// # Errors
     /// The operating system's; `NotFound` when no mount holds it.
     pub fn holding(&self, path: &Path) -> io::Result<Mount> {
-        match self {
-            Self::Kernel => statmount::describe(statmount::place(path)?.mount),
-            Self::List(lines) => {
-                let mut best: Option<&Mount> = None;
-                for Line { mount, .. } in lines {
-                    let depth = mount.point.as_os_str().len();
-                    let beaten = best.is_some_and(|b| b.point.as_os_str().len() > depth);
-                    if !beaten && path.starts_with(&mount.point) {
-                        best = Some(mount);
-                    }
-                }
-                best.cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+        if self.list.get().is_none() {
+            match statmount::place(path).and_then(|place| statmount::describe(place.mount)) {
+                Err(error) if is_too_old(&error) => {}
+                answer => return answer,
             }
         }
+        let mut best: Option<&Mount> = None;
+        for Line { mount, .. } in self.lines()? {
+            let depth = mount.point.as_os_str().len();
+            let beaten = best.is_some_and(|b| b.point.as_os_str().len() > depth);
+            if !beaten && path.starts_with(&mount.point) {
+                best = Some(mount);
+            }
+        }
+        best.cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// All mounts that stand on `mount` or on one of those, whatever covers them.
+    /// All mounts that stand on `mount`, which came from here, or on one of those, whatever covers them.
     ///
     /// # Errors
     /// The operating system's.
     pub fn below(&self, mount: &Mount) -> io::Result<Vec<Mount>> {
-        match self {
-            Self::Kernel => statmount::below(mount.id)?
-                .into_iter()
-                .map(statmount::describe)
-                // One that was unmounted meanwhile is not there any more.
-                .filter(|described| !is_gone(described))
-                .collect(),
-            Self::List(lines) => Ok(descendants(lines, mount.id)),
+        if let Some(lines) = self.list.get() {
+            return Ok(descendants(lines, mount.id));
         }
+        statmount::below(mount.id)?
+            .into_iter()
+            .map(statmount::describe)
+            // One that was unmounted meanwhile is not there any more.
+            .filter(|described| !is_gone(described))
+            .collect()
     }
 
     /// Locates a path that exists and has no symlinks, independently of where its file system is mounted.
@@ -125,6 +122,20 @@ impl Mounts {
             .locate(path)
             .ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
+
+    fn lines(&self) -> io::Result<&[Line]> {
+        if let Some(lines) = self.list.get() {
+            return Ok(lines);
+        }
+        let lines = mountinfo::read()?;
+        Ok(self.list.get_or_init(|| lines))
+    }
+}
+
+/// Before Linux 6.11 there is no such call, and a filter may not know it.
+fn is_too_old(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, Unsupported};
+    matches!(error.kind(), Unsupported | PermissionDenied)
 }
 
 impl Mount {
@@ -188,15 +199,13 @@ mod tests {
 
     #[test]
     fn both_ways_to_ask_give_the_same_answers() {
-        let Mounts::Kernel = Mounts::ask().expect("the kernel answers") else {
-            return; // Before Linux 6.11 there is only one way.
-        };
+        let kernel = Mounts::ask();
         let list = Mounts::list().expect("mountinfo can be read");
         for path in ["/", "/proc", "/sys", "/dev", "/proc/self", "/usr/bin"] {
             let Ok(path) = Path::new(path).canonicalize() else {
                 continue;
             };
-            let one = Mounts::Kernel.holding(&path).expect("the path exists");
+            let one = kernel.holding(&path).expect("the path exists");
             let other = list.holding(&path).expect("the path exists");
             assert_eq!(without_id(&one), without_id(&other), "{}", path.display());
             let sorted = |way: &Mounts, mount: &Mount| {
@@ -209,7 +218,7 @@ mod tests {
                 below.sort();
                 below
             };
-            assert_eq!(sorted(&Mounts::Kernel, &one), sorted(&list, &other));
+            assert_eq!(sorted(&kernel, &one), sorted(&list, &other));
         }
     }
 

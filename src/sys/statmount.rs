@@ -36,10 +36,12 @@ const WANTED: u64 = STATMOUNT_SB_BASIC
 
 /// Bytes of `struct statmount` before its strings.
 const STRINGS_AT: usize = 512;
-/// Room for the first answer: overlay options are at most a page, paths seldom long.
-const FIRST_BUFFER: usize = 8 << 10;
+/// Room for the first answer, on the stack: overlay options are at most a page, paths seldom long.
+const FIRST_BUFFER: usize = 6 << 10;
 /// Room for the last: more than the kernel ever needs for one mount.
 const LAST_BUFFER: usize = 1 << 20;
+/// The ids that one call lists.
+const IDS_AT_ONCE: usize = 64;
 /// The most mounts that are listed below one.
 const MAX_BELOW: usize = 64 << 10;
 
@@ -58,9 +60,9 @@ struct Request {
 /// The operating system's; `Unsupported` before Linux 6.8.
 pub fn place(path: &Path) -> io::Result<Place> {
     let path = CString::new(path.as_os_str().as_bytes())?;
-    let mut answer = [0_u64; 32];
-    // SAFETY: `path` is a live C string and `answer` has the 256 bytes of `struct statx`,
-    // aligned to 8; the kernel writes nothing else, and every byte pattern is a valid u64.
+    let mut bytes = [0_u8; 256];
+    // SAFETY: `path` is a live C string and `bytes` has room for `struct statx`; the kernel copies
+    // into it, wherever it starts, and writes nothing else.
     let result = unsafe {
         libc::syscall(
             libc::SYS_statx,
@@ -68,13 +70,12 @@ pub fn place(path: &Path) -> io::Result<Place> {
             path.as_ptr(),
             libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT,
             STATX_MNT_ID_UNIQUE | STATX_INO,
-            answer.as_mut_ptr(),
+            bytes.as_mut_ptr(),
         )
     };
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    let bytes = to_bytes(&answer);
     if u32_at(&bytes, 0) & STATX_MNT_ID_UNIQUE == 0 {
         return Err(unsupported());
     }
@@ -90,16 +91,15 @@ pub fn place(path: &Path) -> io::Result<Place> {
 /// # Errors
 /// The operating system's; `Unsupported` before Linux 6.11.
 pub fn describe(mount: u64) -> io::Result<Mount> {
-    let mut size = FIRST_BUFFER;
-    loop {
-        let mut answer = vec![0_u64; size / 8];
-        match call(SYS_STATMOUNT, mount, WANTED, &mut answer) {
-            Ok(_) => return parse(&to_bytes(&answer)),
-            Err(error) if error.raw_os_error() == Some(libc::EOVERFLOW) && size < LAST_BUFFER => {
-                size *= 8;
-            }
-            Err(error) => return Err(error),
+    let mut first = [0; FIRST_BUFFER];
+    match call(SYS_STATMOUNT, mount, WANTED, &mut first) {
+        Ok(_) => parse(&first),
+        Err(error) if error.raw_os_error() == Some(libc::EOVERFLOW) => {
+            let mut last = vec![0; LAST_BUFFER];
+            call(SYS_STATMOUNT, mount, WANTED, &mut last)?;
+            parse(&last)
         }
+        Err(error) => Err(error),
     }
 }
 
@@ -109,19 +109,19 @@ pub fn describe(mount: u64) -> io::Result<Mount> {
 /// The operating system's; `FileTooLarge` for more than anybody has.
 pub fn below(mount: u64) -> io::Result<Vec<u64>> {
     let mut all = Vec::new();
-    let mut ids = [0_u64; 64];
+    let mut ids = [0_u8; 8 * IDS_AT_ONCE];
     while all.len() < MAX_BELOW {
         let after = all.last().copied().unwrap_or(0);
         let count = call(SYS_LISTMOUNT, mount, after, &mut ids)?;
-        all.extend(ids.iter().take(count));
-        if count < ids.len() {
+        all.extend(ids.chunks_exact(8).take(count).map(|id| u64_at(id, 0)));
+        if count < IDS_AT_ONCE {
             return Ok(all);
         }
     }
     Err(io::ErrorKind::FileTooLarge.into())
 }
 
-fn call(number: libc::c_long, mount: u64, param: u64, answer: &mut [u64]) -> io::Result<usize> {
+fn call(number: libc::c_long, mount: u64, param: u64, answer: &mut [u8]) -> io::Result<usize> {
     let request = Request {
         size: 24,
         spare: 0,
@@ -130,12 +130,12 @@ fn call(number: libc::c_long, mount: u64, param: u64, answer: &mut [u64]) -> io:
     };
     // statmount counts bytes, listmount ids.
     let room = if number == SYS_STATMOUNT {
-        size_of_val(answer)
-    } else {
         answer.len()
+    } else {
+        answer.len() / 8
     };
     // SAFETY: `request` has the 24 bytes that its `size` says, and `answer` the room that is
-    // passed; the kernel writes within it only, and every byte pattern is a valid u64.
+    // passed; the kernel copies into it, wherever it starts, and writes nothing else.
     let result = unsafe {
         libc::syscall(
             number,
@@ -181,10 +181,6 @@ fn text_at(bytes: &[u8], at: usize) -> &[u8] {
     let start = STRINGS_AT.saturating_add(u32_at(bytes, at) as usize);
     let rest = bytes.get(start..).unwrap_or_default();
     rest.split(|byte| *byte == 0).next().unwrap_or_default()
-}
-
-fn to_bytes(words: &[u64]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {

@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 TARGET  := x86_64-unknown-linux-musl
 DESTDIR ?=
-PREFIX  ?= /usr
+PREFIX  ?= /usr/local
 BUILD   := $(or $(CARGO_TARGET_DIR),target)
 BINARY  := $(BUILD)/$(TARGET)/release/vcn-hook
 export VCN_HOOK_BIN = $(abspath $(BINARY))

@@ -8,12 +8,13 @@
     reason = "test code"
 )]
 
-use std::io::{self, Read as _, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+mod nginx;
 
+use std::io::{self, Read as _, Write};
+use std::net::TcpListener;
+use std::path::Path;
+
+use nginx::{Nginx, free_port};
 use vcn_hook::ledger::client::{self, Fresh, ReadError, Sink, TlogRead};
 use vcn_hook::ledger::sequencer::Sequencer;
 use vcn_hook::ledger::tiles::TileName;
@@ -38,69 +39,6 @@ fn log(directory: &Path) {
         pages,
     )
     .unwrap();
-}
-
-/// nginx with its own configuration, folder and port; ended by its process, never by name.
-struct Nginx {
-    process: Child,
-    url: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Nginx {
-    fn serve(root: &Path) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let at = folder.path().display();
-        let config = format!(
-            "daemon off; master_process off; pid {at}/pid; error_log {at}/error.log;\n\
-             events {{}}\n\
-             http {{\n\
-               access_log off; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;\n\
-               fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;\n\
-               server {{ listen 127.0.0.1:{port}; root {};\n\
-                 location ~ /\\. {{ return 404; }} location /moved/ {{ return 301 /; }} }}\n\
-             }}\n",
-            root.display()
-        );
-        let path = folder.path().join("nginx.conf");
-        std::fs::write(&path, config).unwrap();
-        let process = Command::new("/usr/sbin/nginx")
-            .args([
-                "-p",
-                folder.path().to_str().unwrap(),
-                "-c",
-                path.to_str().unwrap(),
-            ])
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("nginx is missing; run tests/install-needs.sh test");
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "nginx does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Self {
-            process,
-            url: format!("http://127.0.0.1:{port}"),
-            _folder: folder,
-        }
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 /// A fake server: it sends these bytes to whoever connects, whatever they ask.

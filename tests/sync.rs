@@ -8,12 +8,15 @@
 )]
 
 mod ledger;
+mod nginx;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use ledger::{
     DAY, Ledger, NOW, Node, config, copy_tree, key, log_key, read, sign_note, signer, statement,
 };
+use nginx::Nginx;
 use vcn_hook::allowlist::note::SignedNote;
 use vcn_hook::allowlist::record::Status;
 use vcn_hook::image::digest::Digest;
@@ -537,4 +540,35 @@ fn what_was_said_is_found_in_the_nodes_copy() {
     let one = mirror.statement(2).unwrap().unwrap();
     assert_eq!(one.keyid, found[1].1);
     assert_eq!(mirror.statement(4).unwrap(), None);
+}
+
+#[test]
+fn a_plain_web_server_carries_a_ledger_as_a_directory_does() {
+    let mut ledger = Ledger::new();
+    ledger.trust(&["a", "b"]);
+    ledger.index(NOW);
+    // nginx's worker is no root; what is private stays so by its own mode.
+    fs::set_permissions(ledger.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let server = Nginx::serve(ledger.path());
+    let sources = [server.url.clone()];
+    let node = Node::of(&ledger);
+    let sync = |now| node.sync_from(&sources, false, now, &mut |_| Ok(()));
+
+    let report = sync(NOW).unwrap();
+    assert_eq!((report.changed, report.entries), (true, 2));
+    assert_eq!(node.says(&ledger.root, "a"), [(0, TRUSTED)]);
+    let again = sync(NOW + 1).unwrap();
+    assert_eq!((again.changed, again.entries), (false, 0));
+
+    ledger.append([statement("acme-ci", Status::Untrusted, 2, &["a"])]);
+    ledger.index(NOW + 2);
+    let report = sync(NOW + 3).unwrap();
+    assert_eq!((report.changed, report.entries), (true, 1));
+    assert_eq!(node.says(&ledger.root, "a"), [(0, Status::Untrusted)]);
+
+    let before = node.note();
+    drop(server);
+    let gone = sync(NOW + 4).unwrap_err();
+    assert_eq!(gone.fault(), Fault::Unreachable, "{gone}");
+    assert_eq!(node.note(), before);
 }

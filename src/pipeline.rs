@@ -13,7 +13,7 @@ use crate::engine::{self, Container, Engines, Guarded, Start};
 use crate::image::digest::Digest;
 use crate::policy::decide::{Case, decide, enforced, on_failure};
 use crate::policy::freshness::{self, Ages};
-use crate::policy::gatebin::{GateBin, Trust};
+use crate::policy::gatebin::{GateBin, Response, Trust};
 use crate::store::{HighWater, Store, StoreError, cannot_use};
 use crate::sys::journal;
 use crate::verdict::{Reason, ReasonCode, Undecided, Verdict};
@@ -77,7 +77,10 @@ fn weigh(start: &Start, gate: &GateBin, now: u64, seen: &mut Seen) -> Result<Ver
         .ok()
         .map(|answer| (answer.note.log_size, answer.note.time));
 
-    let facts = engine::facts(start, container, &guarded(gate))?;
+    let mut facts = engine::facts(start, container, &guarded(gate))?;
+    if gate.rules.process != Response::Allow {
+        facts.process = engine::process::changes(container);
+    }
     // Only an image on the floor may start on its own config's word about its layers.
     let chain_of_config = match gate.on_floor(&config) {
         true => engine::chain_of_config(container).ok(),

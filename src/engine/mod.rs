@@ -14,6 +14,7 @@ pub mod host;
 mod layers;
 pub mod mounts;
 mod observe;
+pub mod process;
 pub mod reach;
 pub mod state;
 mod trouble;

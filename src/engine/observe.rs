@@ -100,7 +100,7 @@ fn destinations<'a>(container: &'a Container, root: &Root) -> io::Result<Vec<Goi
 }
 
 /// Whether it is an engine's own `--init`: by its source, which only root can have changed.
-fn is_init(source: &Path) -> bool {
+pub(super) fn is_init(source: &Path) -> bool {
     let known = INITS.iter().any(|init| Path::new(init) == source);
     known
         && source

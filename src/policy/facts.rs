@@ -74,6 +74,8 @@ pub enum HostAccess {
 pub enum ProcessChange {
     /// Other arguments than entry point and command of the image.
     Arguments,
+    /// The image's config is not at hand, so that nobody can say.
+    Unknown,
     /// A variable that changes what code runs and that the image does not set, by name.
     Variable(String),
 }

@@ -141,6 +141,7 @@ fn process_rule(rules: &Rules, process: &[ProcessChange]) -> Option<(Response, R
         .iter()
         .map(|change| match change {
             ProcessChange::Arguments => "other arguments".to_owned(),
+            ProcessChange::Unknown => "the image's config cannot be read".to_owned(),
             ProcessChange::Variable(name) => format!("variable {name}"),
         })
         .collect();

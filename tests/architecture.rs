@@ -180,6 +180,12 @@ fn every_file_says_what_it_owns() {
     assert_eq!(silent, Vec::<String>::new());
 }
 
+#[test]
+fn every_crate_of_the_design_that_is_listed_does_work() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert_eq!(Source::read().idle_crates(&manifest), Vec::<String>::new());
+}
+
 /// One file of `src/`, without comments, literals and unit tests.
 struct File {
     /// Path below `src/`.

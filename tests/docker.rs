@@ -419,6 +419,32 @@ fn a_writable_mount_of_the_engines_or_the_gates_state_is_refused() {
 }
 
 #[test]
+fn where_the_process_must_be_the_images_init_is_no_other_and_a_variable_is() {
+    let stage = stage();
+    let (node, app) = stage.node_with_app("process", "process:1");
+    node.configure("[process]\npolicy = \"deny\"\n");
+    node.apply();
+    allowed(stage.daemon.run(&["process:1"]), &node);
+    allowed(
+        stage.daemon.run(&["--init", "-e", "APP=1", "process:1"]),
+        &node,
+    );
+    for changed in [
+        &["-e", "LD_DEBUG=all", "process:1"][..],
+        &["-e", "PATH=/tmp", "process:1"],
+        &["process:1", "--more"],
+        &["--entrypoint", "/bin/true", "process:1"],
+    ] {
+        refused(
+            stage.daemon.run(changed),
+            &node,
+            "process-changed",
+            &app.id(),
+        );
+    }
+}
+
+#[test]
 fn a_typo_in_the_configuration_never_stops_a_start() {
     let stage = stage();
     let (node, app) = stage.node_with_app("typo", "typo:1");

@@ -117,8 +117,8 @@ make_image() {
     tar -C "$home/image" -cf - config.json manifest.json "$@" | docker load -q >/dev/null
 }
 
-# Three layers (a busybox, a script, its text), pushed to a registry on this machine; and two other images.
-make_images() {
+# Three layers (a busybox, a script, its text), pushed to a registry on this machine and nowhere else.
+publish_image() {
     mkdir -p "$home/ctx/bin" "$home/ctx/srv"
     cp /bin/busybox "$home/ctx/bin/busybox"
     ln -s busybox "$home/ctx/bin/sh"
@@ -131,18 +131,22 @@ make_images() {
     layer text srv/text
     make_image "$image:1.0" '{"Entrypoint":["/bin/greet"]}' base app text
     docker push -q "$image:1.0" >/dev/null
+    docker rmi "$image:1.0" >/dev/null
+}
+
+# The same three layers under other words, and an image with a text of its own.
+make_others() {
     make_image "$image:lookalike" '{"Entrypoint":["/bin/sh","-c","echo hello from other words"]}' base app text
     echo "hello from an image that nobody notarized" >"$home/ctx/srv/text"
     layer other srv/text
     make_image stranger:latest '{"Entrypoint":["/bin/greet"]}' base app other
-    docker rmi "$image:1.0" >/dev/null
 }
 
 prepare
 bold "vcn-hook demo: a private Docker daemon, whose runc is vcn-hook"
 start_daemon
 start_registry
-make_images
+publish_image
 PATH=$home/bin:$PATH
 
 step "A ledger on this machine, and this node enrolled with it"
@@ -160,6 +164,7 @@ do_ vcn-hook verify "docker://$image:1.0"
 do_ docker run --rm --network=none "$image:1.0" | tee "$home/said"
 grep -q 'hello from a notarized image' "$home/said"
 
+make_others
 step "Another image, which nobody notarized"
 refused unknown docker run --rm --network=none stranger:latest
 

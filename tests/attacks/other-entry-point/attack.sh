@@ -1,0 +1,2 @@
+. "$LIB"
+run --entrypoint /bin/sh app:1 -c "echo $MARK"

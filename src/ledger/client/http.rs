@@ -5,7 +5,7 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use ureq::http::{Response, StatusCode, header};
+use ureq::http::{HeaderMap, Response, StatusCode, header};
 use ureq::{Agent, Body, Error};
 
 use super::{Fresh, Piece, ReadError, Sink, TlogRead};
@@ -185,6 +185,13 @@ fn is_missing(status: StatusCode) -> bool {
     status == StatusCode::NOT_FOUND || status == StatusCode::GONE
 }
 
+/// Whether the server may change the file once more without changing its etag: many make it of the
+/// time in seconds and of the size, so a withdrawal in this very second would go unseen (RFC 9110, 8.8.2.2).
+fn may_change_unseen(headers: &HeaderMap) -> bool {
+    let changed = headers.get(header::LAST_MODIFIED);
+    changed.is_some() && changed == headers.get(header::DATE)
+}
+
 /// An etag that can be kept in a file and sent back.
 fn is_etag(etag: &str) -> bool {
     etag.len() <= MAX_ETAG && etag.bytes().all(|byte| byte.is_ascii_graphic())
@@ -217,6 +224,7 @@ impl TlogRead for Http {
         match response.status() {
             StatusCode::OK => {
                 let etag = response.headers().get(header::ETAG);
+                let etag = etag.filter(|_| !may_change_unseen(response.headers()));
                 let etag = etag.and_then(|etag| etag.to_str().ok());
                 let etag = etag.filter(|etag| is_etag(etag)).map(str::to_owned);
                 let bytes = self.body(path, response, cap)?;

@@ -1,0 +1,110 @@
+//! What the allowlist on disk answers: opened, verified, not rolled back, under a trust root that is known.
+//!
+//! Owns the order of these checks and which reason each failure is. What the
+//! records are worth is `policy`'s to say.
+
+use crate::allowlist::index_note::IndexNote;
+use crate::allowlist::record::{Key, Kind, Record};
+use crate::image::digest::Digest;
+use crate::policy::freshness::{self, Ages};
+use crate::policy::gatebin::{GateBin, Trust};
+use crate::store::{HighWater, Store, StoreError, cannot_use};
+use crate::verdict::{Reason, ReasonCode};
+
+/// What the allowlist says of one image, every byte of it verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The note that it stands under.
+    pub note: IndexNote,
+    /// One record for each organisation that said something.
+    pub records: Vec<Record>,
+    /// Whether the allowlist is recent enough, or why not.
+    pub freshness: Result<(), Reason>,
+}
+
+/// Asks the allowlist about one config digest.
+///
+/// # Errors
+/// The reason why there is no verified answer.
+pub fn consult(gate: &GateBin, config: &Digest, now: u64) -> Result<Answer, Reason> {
+    let key = Key::of(Kind::Config, config);
+    ask(gate, &Store::new(&gate.state_dir), &key, now)
+}
+
+/// Asks the allowlist in `store` about one key: what [`consult`] does, for people's questions too.
+///
+/// # Errors
+/// The reason why there is no verified answer.
+pub fn ask(gate: &GateBin, store: &Store, key: &Key, now: u64) -> Result<Answer, Reason> {
+    let trust = &gate.trust;
+    let mark = store.high_water().map_err(because)?;
+    let allowlist = store
+        .open(&trust.indexer_keys()?, trust.index_threshold, &trust.origin)
+        .map_err(because)?;
+    let note = allowlist.note().clone();
+    if let Some(rolled_back) = mark.rolled_back(&note) {
+        return Err(because(StoreError::RolledBack(rolled_back)));
+    }
+    root_is_known(trust, &note)?;
+    let records = allowlist.lookup(key);
+    let records = records.map_err(|error| because(cannot_use(&gate.state_dir, error)))?;
+    if mark != mark.max(HighWater::of(&note)) {
+        // Best effort: `apply` does it too, and a mark that stays low allows nothing that it would not now.
+        let _ = store.advance_high_water(&note);
+    }
+    let ages = Ages {
+        signed: note.time,
+        expires: note.expires,
+        high_water: mark.time,
+        now,
+    };
+    Ok(Answer {
+        records,
+        freshness: freshness::check(&ages, gate.grace),
+        note,
+    })
+}
+
+/// The signed note that the allowlist in `store` stands under, its age not looked at.
+///
+/// # Errors
+/// The reason why there is none.
+pub fn note(gate: &GateBin, store: &Store) -> Result<IndexNote, Reason> {
+    let trust = &gate.trust;
+    store
+        .note(&trust.indexer_keys()?, trust.index_threshold, &trust.origin)
+        .map_err(because)
+}
+
+/// Why the allowlist on disk gives no answer, as a reason for people.
+fn because(error: StoreError) -> Reason {
+    let (code, hint) = match &error {
+        StoreError::Missing { .. } => (ReasonCode::NoAllowlist, "run 'vcn-hook sync'"),
+        StoreError::RolledBack(_) => (
+            ReasonCode::RolledBack,
+            "find out who put an old allowlist there; run 'vcn-hook sync'",
+        ),
+        StoreError::Tampered { .. } => {
+            (ReasonCode::Tampered, "check the disk; run 'vcn-hook sync'")
+        }
+        StoreError::Unreadable { .. } | StoreError::Unwritable { .. } => (
+            ReasonCode::Tampered,
+            "check the disk and the owners of the state directory",
+        ),
+    };
+    Reason::new(code, error.to_string(), hint)
+}
+
+/// A note that was made under another trust root may mean other things by its records.
+fn root_is_known(trust: &Trust, note: &IndexNote) -> Result<(), Reason> {
+    let (known, named) = (trust.root_version, note.root_version);
+    if named < known || (named == known && note.root_digest == trust.root_digest) {
+        return Ok(());
+    }
+    let detail = format!("the allowlist was made under trust root {named}, gate.bin under {known}");
+    Err(Reason::new(
+        ReasonCode::RootBehind,
+        detail,
+        "run 'vcn-hook apply' as root",
+    ))
+}

@@ -1,0 +1,75 @@
+//! The node's places, as each stage of a decision wants to be told them.
+//!
+//! Owns the list of what no container may write. Where these places are is gate.bin's to say.
+
+use std::path::{Path, PathBuf};
+
+use crate::audit::Sinks;
+use crate::engine::{Engines, Guarded};
+use crate::policy::gatebin::GateBin;
+use crate::sys::journal;
+
+/// Where the engines keep their files on this node.
+pub(super) fn engines(gate: &GateBin) -> Engines {
+    Engines {
+        docker_roots: gate.engines.docker_roots.clone(),
+        containerd_roots: gate.engines.containerd_roots.clone(),
+        storage_roots: gate.engines.storage_roots.clone(),
+    }
+}
+
+/// What no container may write: whoever can, can allow anything.
+pub(super) fn guarded(gate: &GateBin) -> Guarded {
+    let GateBin {
+        state_dir,
+        run_dir,
+        decisions,
+        config_dir,
+        runtimes,
+        engines,
+        ..
+    } = gate;
+    let own = [
+        state_dir,
+        run_dir,
+        decisions,
+        config_dir,
+        &runtimes.runc,
+        &runtimes.crun,
+    ];
+    let engines = [
+        &engines.docker_roots,
+        &engines.containerd_roots,
+        &engines.storage_roots,
+    ];
+    let own = own
+        .into_iter()
+        .chain(engines.into_iter().flatten())
+        .cloned();
+    let paths = own.chain(ENGINE_BUNDLES.map(PathBuf::from)).collect();
+    Guarded {
+        paths,
+        sockets: ENGINE_SOCKETS.map(PathBuf::from).into(),
+    }
+}
+
+/// Where records go.
+pub(super) fn sinks(gate: &GateBin) -> Sinks<'_> {
+    Sinks {
+        decisions: &gate.decisions,
+        run_dir: &gate.run_dir,
+        journal: Path::new(journal::SOCKET),
+    }
+}
+
+/// Where engines write the bundles that the runtime reads after us.
+const ENGINE_BUNDLES: [&str; 4] = ["/run/containerd", "/run/docker", "/run/runc", "/run/crun"];
+
+/// Whoever may write to one of these commands an engine, and so is root.
+const ENGINE_SOCKETS: [&str; 5] = [
+    "/run/docker.sock",
+    "/run/containerd/containerd.sock",
+    "/run/crio/crio.sock",
+    "/run/podman/podman.sock",
+    "/var/run/docker.sock",
+];

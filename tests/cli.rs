@@ -497,6 +497,48 @@ fn a_closed_pipe_is_no_failure() {
 }
 
 #[test]
+fn a_verdict_that_nobody_reads_is_the_same_verdict() {
+    let machine = Sandbox::enrolled();
+    let (good, _) = machine.layout("good", "one");
+    let (bad, _) = machine.layout("bad", "two");
+    let (unknown, _) = machine.layout("unknown", "three");
+    machine.ok(&["notarize", &good]);
+    machine.ok(&["untrust", &bad]);
+    for (arguments, code) in [
+        (vec!["verify", &good], 0),
+        (vec!["verify", &good, "--exit-code", "7"], 7),
+        (vec!["verify", &unknown], 2),
+        (vec!["verify", &bad], 1),
+        (vec!["verify", &good, &unknown], 2),
+    ] {
+        for format in ["text", "json", "yaml"] {
+            let run = |stdout: Stdio| {
+                let mut command = machine.command(&arguments);
+                command.args(["-o", format]).stdout(stdout);
+                Answer::of(command)
+            };
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            let closed = run(writer.into());
+            assert_eq!(
+                closed.code, code,
+                "{arguments:?} {format}: {}",
+                closed.stderr
+            );
+            // An answer that is lost for another reason is none.
+            let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+            let full = run(full.unwrap().into());
+            assert_eq!(full.code, 14, "{arguments:?} {format}: {}", full.stderr);
+            assert!(
+                full.stderr.contains("cannot write the answer"),
+                "{}",
+                full.stderr
+            );
+        }
+    }
+}
+
+#[test]
 fn help_has_examples_and_is_an_answer() {
     let machine = Sandbox::new();
     for verb in [

@@ -38,7 +38,6 @@ pub mod view;
 pub mod yaml;
 
 use std::ffi::OsString;
-use std::io;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -64,8 +63,9 @@ pub fn run(words: &[OsString]) -> ExitCode {
     let mut context = Context::new(out, parsed.global.config, clock::now());
     match dispatch(&mut context, parsed.verb) {
         Ok(code) => ExitCode::from(code),
-        // Whoever closed the pipe has read what was wanted.
-        Err(failure) if closed_pipe(&failure) => ExitCode::from(exit::OK),
+        // Whoever closed the pipe has read what was wanted, and the verb has done what it was
+        // asked; `verify` never comes here, since its exit code is an answer too.
+        Err(failure) if output::is_closed(&failure) => ExitCode::from(exit::OK),
         Err(failure) => {
             context.out.fail(&failure);
             ExitCode::from(failure.code)
@@ -136,12 +136,4 @@ fn wanted_format(words: &[OsString]) -> Format {
         (false, true) => Format::Yaml,
         (false, false) => Format::Text,
     }
-}
-
-fn closed_pipe(failure: &Failure) -> bool {
-    failure
-        .error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

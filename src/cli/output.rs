@@ -3,7 +3,7 @@
 //! Owns the two streams, the three formats and the colours: stdout is the
 //! answer, stderr the diagnosis. What the answer says is each verb's.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{self, IsTerminal as _, Write};
 
 use clap::ValueEnum;
@@ -76,8 +76,11 @@ impl Output {
             Format::Json => escape::json(&serde_json::to_string(value)?) + "\n",
             Format::Yaml => yaml::document(&serde_json::to_value(value)?),
         };
-        self.answer.write_all(written.as_bytes())?;
-        Ok(self.answer.flush()?)
+        let mut write = || {
+            self.answer.write_all(written.as_bytes())?;
+            self.answer.flush()
+        };
+        Ok(write().map_err(Unwritten)?)
     }
 
     /// Says something beside the answer, unless silence was asked for.
@@ -117,6 +120,25 @@ impl Output {
         // A diagnosis that nobody can read must not stop the work it is about.
         let _ = writeln!(self.diagnosis, "vcn-hook: {}", escape::message(message));
     }
+}
+
+/// The answer could not be written: told apart from every other failure of a stream or a socket.
+#[derive(Debug)]
+struct Unwritten(io::Error);
+
+impl Display for Unwritten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot write the answer: {}", self.0)
+    }
+}
+
+impl std::error::Error for Unwritten {}
+
+/// Says whether a verb failed only because whoever reads its answer has read enough.
+#[must_use]
+pub fn is_closed(failure: &Failure) -> bool {
+    let unwritten = failure.error.downcast_ref::<Unwritten>();
+    unwritten.is_some_and(|error| error.0.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Shows how far long work has come, on a terminal only, and removes itself.

@@ -26,7 +26,19 @@ use crate::verdict::{Reason, ReasonCode, exit};
 ///
 /// # Errors
 /// Only when there is nothing to verify by; what is wrong with one image is its own answer.
+/// The code is never one that says what an image is.
 pub fn run(context: &mut Context, args: &args::Verify) -> Result<u8, Failure> {
+    answers(context, args).map_err(|failure| match failure.code {
+        // What has no number of its own must not be read as UNTRUSTED or UNSUPPORTED.
+        0..=4 => Failure {
+            code: ReasonCode::Configuration.exit_code(),
+            ..failure
+        },
+        _ => failure,
+    })
+}
+
+fn answers(context: &mut Context, args: &args::Verify) -> Result<u8, Failure> {
     // A wrong digest is wrong usage, whatever the state of this machine.
     let bare = args
         .hash
@@ -53,25 +65,27 @@ pub fn run(context: &mut Context, args: &args::Verify) -> Result<u8, Failure> {
         };
         answers.push(answer);
     }
-    show(context, &answers)?;
-    let code = worst(answers.iter().map(Verification::exit_code));
-    Ok(if code == exit::OK {
-        args.exit_code.unwrap_or(exit::OK)
-    } else {
-        code
-    })
+    let code = match worst(answers.iter().map(Verification::exit_code)) {
+        exit::OK => args.exit_code.unwrap_or(exit::OK),
+        code => code,
+    };
+    match show(context, &answers) {
+        // Whoever reads no further still learns from the code what was found.
+        Err(failure) if !output::is_closed(&failure) => Err(failure),
+        _ => Ok(code),
+    }
 }
 
 /// Prints the answers, and on stderr why one of them is not TRUSTED.
 fn show(context: &mut Context, answers: &[Verification]) -> Result<(), Failure> {
     let values = answers.iter().map(Verification::json).collect();
-    context.out.answer(&output::one_or_many(values), |paint| {
+    let written = context.out.answer(&output::one_or_many(values), |paint| {
         let decided = answers.iter().filter(|answer| !answer.undecided);
         decided
             .map(|answer| answer.text(paint))
             .collect::<Vec<_>>()
             .join("\n")
-    })?;
+    });
     for answer in answers {
         let why = format!("{}: {}", answer.asked, answer.reason);
         if answer.undecided {
@@ -80,7 +94,7 @@ fn show(context: &mut Context, answers: &[Verification]) -> Result<(), Failure> 
             context.out.note(&why);
         }
     }
-    Ok(())
+    written
 }
 
 /// Everything that one answer depends on besides the image.

@@ -104,7 +104,7 @@ pub fn record(decision: &Decision<'_>, sinks: &Sinks<'_>) {
     let mut line = line(decision);
     line.push('\n');
     if append_owned(sinks.decisions, line.as_bytes()).is_err() {
-        // Nothing is left to tell it to when this fails too; `doctor` looks at the directory.
+        // Nothing is left to tell it to when this fails too; whoever is on call sees it grow.
         let _ = append_owned(&sinks.run_dir.join(UNRECORDED), b".");
     }
     // The journal is a convenience: the file is the record.
@@ -276,6 +276,46 @@ mod tests {
         );
         let parsed: serde_json::Value = serde_json::from_str(&text).expect("still JSON");
         assert_eq!(parsed["container"]["name"], "\u{1b}[2J\n\u{9b}\u{202e}é");
+    }
+
+    #[test]
+    fn the_journal_gets_the_decision_in_fields_of_its_own() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let socket = directory.path().join("journal");
+        // A fake: it stands where journald does, and shows the bytes that journald would get.
+        let journal = std::os::unix::net::UnixDatagram::bind(&socket).expect("the name is free");
+        let identity = identity();
+        let subject = Subject {
+            id: "abc",
+            name: Some("web\nPRIORITY=0"),
+            image: Some("app:1"),
+            identity: Some(&identity),
+        };
+        let decisions = directory.path().join("decisions.jsonl");
+        let sinks = Sinks {
+            decisions: &decisions,
+            run_dir: directory.path(),
+            journal: &socket,
+        };
+        let verdict = denied("no word");
+        record(&decision(&verdict, subject), &sinks);
+        let mut bytes = [0; 4096];
+        let size = journal.recv(&mut bytes).expect("one datagram");
+        let text = String::from_utf8_lossy(&bytes[..size]);
+        for field in [
+            "VCN_HOOK_CODE=unknown\n",
+            "VCN_HOOK_VERB=create\n",
+            "CONTAINER_ID_FULL=abc\n",
+        ] {
+            assert!(text.contains(field), "{field:?} in {text}");
+        }
+        assert!(text.contains("no word"), "{text}");
+        // A line break in a name is framed by its length: it makes no field of its own.
+        let fields = text
+            .lines()
+            .filter(|line| line.starts_with("PRIORITY="))
+            .count();
+        assert!(fields <= 2 && text.contains("CONTAINER_NAME\n"), "{text}");
     }
 
     #[test]

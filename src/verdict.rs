@@ -166,10 +166,23 @@ impl Reason {
     pub fn new(code: ReasonCode, detail: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             code,
-            detail: detail.into(),
-            hint: hint.into(),
+            detail: shortened(detail.into()),
+            hint: shortened(hint.into()),
         }
     }
+}
+
+/// The most bytes of a detail or a hint: paths are in them that a client made up, and every place
+/// that shows a reason, the journal's datagram among them, must have room for it.
+const MAX_TEXT: usize = 2048;
+
+fn shortened(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let end = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
+        text.push('…');
+    }
+    text
 }
 
 impl Undecided {
@@ -206,7 +219,14 @@ impl std::error::Error for Undecided {}
 
 #[cfg(test)]
 mod tests {
-    use super::ReasonCode;
+    use super::{Reason, ReasonCode};
+
+    #[test]
+    fn a_reason_has_room_everywhere_whatever_is_in_it() {
+        let reason = Reason::new(ReasonCode::Unknown, "é".repeat(1 << 20), "x".repeat(2048));
+        assert_eq!(reason.detail.len(), 2048 + "…".len());
+        assert_eq!(reason.hint.len(), 2048);
+    }
 
     #[test]
     fn codes_are_unique_and_survive_a_log_line() {

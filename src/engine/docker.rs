@@ -296,7 +296,11 @@ fn malformed(path: &Path) -> Undecided {
         "Docker's file '{}' is not what Docker writes",
         path.display()
     );
-    Undecided::new(ReasonCode::Unreadable, detail, "see 'vcn-hook doctor'")
+    Undecided::new(
+        ReasonCode::Unreadable,
+        detail,
+        "restart Docker; if it stays so, remove the container and create it again",
+    )
 }
 
 fn unbound(id: &str, expected: &Rootfs, found: &Rootfs) -> Undecided {

@@ -60,7 +60,11 @@ pub fn rootfs(mounts: &Mounts, path: &Path, home: &Path) -> Result<(Mount, Rootf
             "the mount at '{}' is not understood: {error}",
             path.display()
         );
-        Undecided::new(ReasonCode::Unbound, detail, "see 'vcn-hook doctor'")
+        Undecided::new(
+            ReasonCode::Unbound,
+            detail,
+            "remove the container and create it again",
+        )
     })?;
     let absolute = |directory: &PathBuf| cleaned(&home.join(directory));
     let rootfs = Rootfs {

@@ -11,7 +11,7 @@ use crate::verdict::{ReasonCode, Undecided};
 /// Something that must be read cannot be.
 pub(crate) fn unreadable(what: &str, path: &Path, error: &io::Error) -> Undecided {
     let detail = format!("cannot read {what} '{}': {}", path.display(), words(error));
-    let hint = "see 'vcn-hook doctor'";
+    let hint = "see that the file is there and whole, and start it again";
     Undecided::new(ReasonCode::Unreadable, detail, hint)
 }
 
@@ -22,7 +22,11 @@ pub(crate) fn mounts(path: &Path, error: &io::Error) -> Undecided {
         "cannot find out what is mounted at '{}': {text}",
         path.display()
     );
-    Undecided::new(ReasonCode::Unreadable, detail, "see 'vcn-hook doctor'")
+    Undecided::new(
+        ReasonCode::Unreadable,
+        detail,
+        "see that the file is there and whole, and start it again",
+    )
 }
 
 /// A program is not the one of the layers that were named when they were mounted.

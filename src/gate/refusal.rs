@@ -117,12 +117,12 @@ mod tests {
         let reason = Reason::new(
             ReasonCode::Unreadable,
             "cannot read '/x': No such file or directory (os error 2)\n\u{1b}[2J",
-            "see 'vcn-hook doctor'",
+            "see that the file is there and whole, and start it again",
         );
         assert_eq!(
             Refusal::of("abc", None, &reason).to_string(),
             "vcn-hook: container 'abc': cannot read '/x': it is missing (os error 2)\\u000a\\u001b[2J \
-             (unreadable); see 'vcn-hook doctor'"
+             (unreadable); see that the file is there and whole, and start it again"
         );
         let denied = std::io::Error::from_raw_os_error(libc::EACCES);
         assert_eq!(words(&denied), "access is refused (os error 13)");

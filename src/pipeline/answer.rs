@@ -50,7 +50,7 @@ pub fn ask(gate: &GateBin, store: &Store, key: &Key, now: u64) -> Result<Answer,
     let records = records.map_err(|error| because(cannot_use(&gate.state_dir, error)))?;
     if mark != mark.max(HighWater::of(&note)) {
         // Best effort: `apply` does it too, and a mark that stays low allows nothing that it would not now.
-        let _ = store.advance_high_water(&note);
+        let _ = store.try_advance_high_water(&note);
     }
     let ages = Ages {
         signed: note.time,

@@ -46,7 +46,13 @@ pub(super) fn guarded(gate: &GateBin) -> Guarded {
         .into_iter()
         .chain(engines.into_iter().flatten())
         .cloned();
-    let paths = own.chain(ENGINE_BUNDLES.map(PathBuf::from)).collect();
+    // Whoever can replace a program of ours, or one that we may fall back on, is root at the next start.
+    let ourselves = std::fs::read_link("/proc/self/exe").ok();
+    let fixed = PROGRAMS
+        .into_iter()
+        .chain(ENGINE_BUNDLES)
+        .map(PathBuf::from);
+    let paths = own.chain(ourselves).chain(fixed).collect();
     Guarded {
         paths,
         sockets: ENGINE_SOCKETS.map(PathBuf::from).into(),
@@ -65,11 +71,29 @@ pub(super) fn sinks(gate: &GateBin) -> Sinks<'_> {
 /// Where engines write the bundles that the runtime reads after us.
 const ENGINE_BUNDLES: [&str; 4] = ["/run/containerd", "/run/docker", "/run/runc", "/run/crun"];
 
-/// Whoever may write to one of these commands an engine, and so is root.
-const ENGINE_SOCKETS: [&str; 5] = [
+/// Where the runtimes are that the gate becomes.
+const PROGRAMS: [&str; 9] = [
+    "/usr/libexec/vcn-hook",
+    "/usr/sbin/runc",
+    "/usr/sbin/crun",
+    "/usr/bin/runc",
+    "/usr/bin/crun",
+    "/usr/local/sbin/runc",
+    "/usr/local/sbin/crun",
+    "/usr/local/bin/runc",
+    "/usr/local/bin/crun",
+];
+
+/// Whoever may write to one of these commands an engine or the node itself, and so is root.
+const ENGINE_SOCKETS: [&str; 10] = [
     "/run/docker.sock",
+    "/var/run/docker.sock",
+    "/run/docker/containerd/containerd.sock",
     "/run/containerd/containerd.sock",
+    "/run/containerd/s",
     "/run/crio/crio.sock",
     "/run/podman/podman.sock",
-    "/var/run/docker.sock",
+    "/run/buildkit/buildkitd.sock",
+    "/run/systemd/private",
+    "/run/dbus/system_bus_socket",
 ];

@@ -66,9 +66,11 @@ fn upper_rule(rules: &Rules, config: &Digest, upper: &Upper) -> Option<(Response
         return None;
     }
     let listed = list(&paths);
+    let all: Vec<_> = paths.iter().map(|path| quoted(path)).collect();
     let hint = format!(
-        "recreate the container; to permit it: [[upper.allow]] config = \"{config}\", paths = [{listed}] \
-         (or [upper] {line} = \"allow\" for all images)"
+        "recreate the container; to permit it: [[upper.allow]] config = \"{config}\", paths = [{}] \
+         (or [upper] {line} = \"allow\" for all images)",
+        all.join(", ")
     );
     Some((
         response,
@@ -86,7 +88,11 @@ fn mount_rule(rules: &Rules, mount: &MountFinding) -> Option<(Response, Reason)>
             format!(
                 "the mount of '{source}' on '{destination}' covers code of the image at '{touches}'"
             ),
-            format!("[[mounts.allow]] source = \"{source}\", destination = \"{destination}\""),
+            format!(
+                "[[mounts.allow]] source = {}, destination = {}",
+                quoted(&mount.source),
+                quoted(&mount.destination)
+            ),
         ),
         MountFault::OfState => (
             rules.mount_of_state,
@@ -153,19 +159,20 @@ fn process_rule(rules: &Rules, process: &[ProcessChange]) -> Option<(Response, R
     ))
 }
 
-/// The first few paths, quoted as TOML would have them.
+/// The first few paths, for people.
 fn list(paths: &[&PathBuf]) -> String {
     const SHOWN: usize = 4;
-    let mut text = paths
-        .iter()
-        .take(SHOWN)
-        .map(|path| format!("\"{}\"", path.display()))
-        .collect::<Vec<_>>()
-        .join(", ");
-    if paths.len() > SHOWN {
-        text.push_str(&format!(", and {} more", paths.len() - SHOWN));
+    let shown: Vec<_> = paths.iter().take(SHOWN).map(|path| quoted(path)).collect();
+    match paths.len().checked_sub(SHOWN) {
+        None | Some(0) => shown.join(", "),
+        Some(more) => format!("{}, and {more} more", shown.join(", ")),
     }
-    text
+}
+
+/// A path as a TOML string: a name that a client made up must not end it and widen what is pasted.
+fn quoted(path: &Path) -> String {
+    // Every escape that JSON writes is one that TOML reads.
+    serde_json::Value::from(path.display().to_string()).to_string()
 }
 
 #[cfg(test)]
@@ -259,6 +266,31 @@ mod tests {
         };
         let warned = Some((Response::Warn, ReasonCode::HostAccess));
         assert_eq!(answer(&Rules::standard(), &host), warned);
+    }
+
+    #[test]
+    fn a_name_cannot_widen_the_line_that_is_pasted() {
+        let facts = over_code("/tmp/x\", \"/bin/sh\n", "/bin/echo");
+        let (_, reason) = broken(&Rules::standard(), &identity(), &facts).expect("it is broken");
+        assert!(
+            reason
+                .hint
+                .contains(r#"source = "/tmp/x\", \"/bin/sh\n", destination"#),
+            "{}",
+            reason.hint
+        );
+        let paths = (0..9).map(|number| format!("/{number}").into()).collect();
+        let facts = Facts {
+            upper: Upper::NotPristine(paths),
+            ..Facts::none()
+        };
+        let (_, reason) = broken(&Rules::standard(), &identity(), &facts).expect("it is broken");
+        assert!(
+            reason.detail.ends_with("\"/3\", and 5 more"),
+            "{}",
+            reason.detail
+        );
+        assert!(reason.hint.contains("\"/7\", \"/8\"]"), "{}", reason.hint);
     }
 
     #[test]

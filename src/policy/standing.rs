@@ -103,12 +103,12 @@ fn vouched(trust: &Trust, words: &[Word<'_>], chain: Option<&ChainId>, now: u64)
     let mut short = None;
     let mut unsupported = None;
     for word in words {
-        if word.record.status == Status::Unsupported {
-            unsupported = Some(word);
-        }
         match obstacle(trust, word, chain, now) {
             None => {
                 organisations.insert(word.signer.organisation);
+                if word.record.status == Status::Unsupported {
+                    unsupported = Some(word);
+                }
             }
             // The reason that is closest to vouching is the one worth telling.
             Some(found) => short = short.max(Some(found)),
@@ -193,6 +193,8 @@ fn obstacle(trust: &Trust, word: &Word<'_>, chain: Option<&ChainId>, now: u64) -
     match record.status {
         Status::Untrusted | Status::Unknown => Some(Obstacle::Negative),
         Status::Revoked => Some(Obstacle::Revoked),
+        // Without a veto it refuses nobody, but it is no word for the image either.
+        Status::Unsupported if trust.unsupported == Response::Deny => Some(Obstacle::Negative),
         // Level -1 is vcn's DISABLED: its word never counts, whatever the minimum.
         _ if !counts || signer.level < trust.allow.min_level.max(0) => Some(Obstacle::Authority),
         _ if recorded.is_none() || chain.is_some_and(|c| recorded != Some(*c.digest())) => {

@@ -199,3 +199,14 @@ fn a_signer_that_the_root_does_not_have_decides_nothing() {
         ReasonCode::RootBehind
     );
 }
+
+#[test]
+fn unsupported_by_an_organisation_without_veto_vouches_for_nothing() {
+    let mut trust = sample().trust;
+    trust.veto = Some(vec![0]);
+    let records = [record(1, Status::Unsupported)];
+    let unknown = (Status::Unknown, Response::Deny, ReasonCode::Unknown);
+    assert_eq!(code(&trust, &records), unknown);
+    let both = [record(0, Status::Trusted), record(1, Status::Unsupported)];
+    assert_eq!(code(&trust, &both).2, ReasonCode::Trusted);
+}

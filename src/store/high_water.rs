@@ -40,6 +40,12 @@ pub struct RolledBack {
     pub found: u64,
 }
 
+/// Whether to wait for somebody else who changes the mark.
+enum Wait {
+    Yes,
+    No,
+}
+
 impl HighWater {
     /// The mark that a note alone would set.
     #[must_use]
@@ -137,7 +143,15 @@ impl Store {
     /// # Errors
     /// As [`Store::high_water`], and [`StoreError::Unwritable`].
     pub fn advance_high_water(&self, note: &IndexNote) -> Result<HighWater, StoreError> {
-        self.change_high_water(|mark| mark.max(HighWater::of(note)))
+        self.change_high_water(Wait::Yes, |mark| mark.max(HighWater::of(note)))
+    }
+
+    /// As [`Store::advance_high_water`], but gives up at once when somebody else is at it: for starts.
+    ///
+    /// # Errors
+    /// As [`Store::advance_high_water`], also when the mark is being changed.
+    pub fn try_advance_high_water(&self, note: &IndexNote) -> Result<HighWater, StoreError> {
+        self.change_high_water(Wait::No, |mark| mark.max(HighWater::of(note)))
     }
 
     /// Sets the mark, down as well: only for a trust root that drops the indexer that raised it.
@@ -145,11 +159,12 @@ impl Store {
     /// # Errors
     /// As [`Store::advance_high_water`].
     pub fn reset_high_water(&self, mark: HighWater) -> Result<HighWater, StoreError> {
-        self.change_high_water(|_| mark)
+        self.change_high_water(Wait::Yes, |_| mark)
     }
 
     fn change_high_water(
         &self,
+        wait: Wait,
         change: impl FnOnce(HighWater) -> HighWater,
     ) -> Result<HighWater, StoreError> {
         let path = self.high_water_path();
@@ -166,7 +181,11 @@ impl Store {
             .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
             .open(lock_beside(&path))
             .map_err(unwritable)?;
-        lock.lock().map_err(unwritable)?;
+        match wait {
+            Wait::Yes => lock.lock(),
+            Wait::No => lock.try_lock().map_err(io::Error::from),
+        }
+        .map_err(unwritable)?;
         let old = self.high_water()?;
         let new = change(old);
         if new != old {

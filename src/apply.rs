@@ -61,6 +61,10 @@ pub enum ApplyError {
 /// # Errors
 /// [`ApplyError`]; gate.bin is then what it was.
 pub fn apply(config: &Config, now: u64) -> Result<Applied, ApplyError> {
+    // What decides on this node may only be root's to write, the fragments included.
+    for path in &config.files {
+        file::check_owned_file(path).map_err(|error| ApplyError::File(path.clone(), error))?;
+    }
     let pinned = trust_root(config)?;
     pinned
         .root

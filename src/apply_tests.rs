@@ -203,3 +203,19 @@ fn refuses_an_expired_root_and_a_node_without_one() {
     assert!(matches!(node.apply(), Err(ApplyError::NotEnrolled(_))));
     assert!(!Path::new(&gatebin_path(&node.path("state"))).exists());
 }
+
+#[test]
+fn refuses_settings_that_others_can_change() {
+    if !is_root() {
+        return;
+    }
+    use std::os::unix::fs::PermissionsExt as _;
+    let node = Node::new("");
+    std::fs::create_dir(node.path("conf.d")).expect("it is new");
+    node.write("conf.d/10-more.toml", b"mode = \"audit\"");
+    let everybody = std::fs::Permissions::from_mode(0o666);
+    std::fs::set_permissions(node.path("conf.d/10-more.toml"), everybody).expect("it is ours");
+    let refused = node.apply();
+    assert!(matches!(refused, Err(ApplyError::File(path, _)) if path.ends_with("10-more.toml")));
+    assert_eq!(node.gatebin(), None);
+}

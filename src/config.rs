@@ -29,6 +29,8 @@ const MAX_FRAGMENTS: usize = 256;
 pub struct Config {
     /// The file that was read, or would be: `trust/` and `conf.d/` are beside it.
     pub path: PathBuf,
+    /// The files that were read: that one, if it is there, and the fragments.
+    pub files: Vec<PathBuf>,
     /// Whether a refusal refuses.
     pub mode: Mode,
     /// Where the allowlist and gate.bin are.
@@ -73,13 +75,14 @@ impl Config {
     /// [`ConfigError`], naming the file and, where it is TOML's, the line.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut merged = toml::Table::new();
-        for file in files(path)? {
-            merge(&mut merged, parse(&file)?);
+        let files = files(path)?;
+        for file in &files {
+            merge(&mut merged, parse(file)?);
         }
         let settings: File = merged
             .try_into()
             .map_err(|error| ConfigError::Parse(path.to_owned(), error.to_string()))?;
-        settings.check(path)
+        settings.check(path, files)
     }
 
     /// The directory of the trust roots that people pinned.
@@ -260,7 +263,7 @@ struct FreshnessSection {
 }
 
 impl File {
-    fn check(self, path: &Path) -> Result<Config, ConfigError> {
+    fn check(self, path: &Path, files: Vec<PathBuf>) -> Result<Config, ConfigError> {
         let absolute = |name: &str, value: Option<PathBuf>, default: &str| match value {
             None => Ok(PathBuf::from(default)),
             Some(value) if value.is_absolute() => Ok(value),
@@ -279,6 +282,7 @@ impl File {
         let engines = self.engines;
         Ok(Config {
             path: path.to_owned(),
+            files,
             mode: self.mode.unwrap_or(Mode::Enforce),
             state_dir: absolute("state_dir", self.state_dir, "/var/lib/vcn-hook")?,
             run_dir: absolute("run_dir", self.run_dir, "/run/vcn-hook")?,

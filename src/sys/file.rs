@@ -70,6 +70,15 @@ pub fn read_owned(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
     read_all(file, &metadata, cap)
 }
 
+/// Checks what [`read_owned`] checks, for a file that is read by other means.
+///
+/// # Errors
+/// As [`read_owned`].
+pub fn check_owned_file(path: &Path) -> io::Result<()> {
+    check_owned_path(path)?;
+    check_owned(path, &open_regular(path)?.metadata()?)
+}
+
 /// Checks that every directory above `path` is root's alone, and so is every one that a symlink
 /// on the way leads through.
 ///

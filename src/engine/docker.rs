@@ -17,7 +17,7 @@ use crate::sys::mount::Mounts;
 use crate::verdict::{ReasonCode, Undecided};
 
 /// More layers than overlayfs lets Docker stack (its own limit is 125).
-const MAX_LAYERS: usize = 128;
+pub(super) const MAX_LAYERS: usize = 128;
 /// A container's record with a long health log and many labels.
 const MAX_CONTAINER_SIZE: u64 = 16 << 20;
 /// An image's config with a long history.
@@ -32,25 +32,41 @@ pub struct Layout {
 
 /// The parts of `config.v2.json` that are read.
 #[derive(Deserialize)]
-struct Record {
+pub(super) struct Record {
     #[serde(rename = "ID")]
     id: String,
     #[serde(rename = "Image")]
     image: String,
+    /// The manifest, which only the containerd image store names.
+    #[serde(default, rename = "ImageManifest")]
+    pub(super) manifest: Option<Descriptor>,
     #[serde(rename = "Driver")]
     driver: String,
     #[serde(default, rename = "HasBeenStartedBefore")]
-    started: bool,
+    pub(super) started: bool,
     #[serde(default, rename = "Name")]
     name: String,
     #[serde(default, rename = "Config")]
-    config: RecordConfig,
+    pub(super) config: RecordConfig,
+}
+
+/// One thing in a content store.
+#[derive(Deserialize)]
+pub(super) struct Descriptor {
+    pub(super) digest: Digest,
 }
 
 #[derive(Default, Deserialize)]
-struct RecordConfig {
+pub(super) struct RecordConfig {
     #[serde(default, rename = "Image")]
-    image: String,
+    pub(super) image: String,
+}
+
+impl Record {
+    /// The name that people know the container by.
+    pub(super) fn name(&self) -> Option<String> {
+        Some(self.name.trim_start_matches('/').to_owned())
+    }
 }
 
 #[derive(Deserialize)]
@@ -88,12 +104,12 @@ pub fn is_build(rootfs: &Path, roots: &[PathBuf]) -> bool {
     root.is_some_and(|root| is_listed(root, roots))
 }
 
-fn parent_if<'a>(path: &'a Path, name: &str) -> Option<&'a Path> {
+pub(super) fn parent_if<'a>(path: &'a Path, name: &str) -> Option<&'a Path> {
     path.parent()
         .filter(|_| path.file_name() == Some(name.as_ref()))
 }
 
-fn is_listed(root: &Path, roots: &[PathBuf]) -> bool {
+pub(super) fn is_listed(root: &Path, roots: &[PathBuf]) -> bool {
     let above = root.parent().filter(|_| is_remapped(root));
     let listed = |candidate: &Path| {
         // Docker resolves its data root when it starts; the list may name a symlink to it.
@@ -116,7 +132,7 @@ fn is_remapped(root: &Path) -> bool {
 /// # Errors
 /// `no-identity`, `unbound`, `unreadable`.
 pub fn identify(id: &str, bundle: Bundle, layout: Layout) -> Result<Container, Undecided> {
-    let record = read_record(&layout.root, id)?;
+    let record = read_record(&layout.root, id, "overlay2")?;
     let config = record.image.parse().map_err(|_| {
         let detail = format!("Docker's record of container '{id}' names no image digest");
         Undecided::new(
@@ -139,7 +155,7 @@ pub fn identify(id: &str, bundle: Bundle, layout: Layout) -> Result<Container, U
     }
     Ok(Container {
         id: id.to_owned(),
-        name: Some(record.name.trim_start_matches('/').to_owned()),
+        name: record.name(),
         image_name: Some(record.config.image),
         identity: Identity {
             config,
@@ -148,30 +164,33 @@ pub fn identify(id: &str, bundle: Bundle, layout: Layout) -> Result<Container, U
             engine: EngineKind::Docker,
         },
         first_start: !record.started,
+        image_config: config_path(&layout.root, &config),
         engine_root: layout.root,
         rootfs: mounted,
         bundle,
     })
 }
 
-/// Reads an image's config, checks that it is that one, and says which chain it names.
+/// Reads the config of an image from `path`, checks that it is that one, and says which chain it names.
 ///
 /// # Errors
 /// `unreadable`.
-pub fn chain_of_config(root: &Path, config: &Digest) -> Result<ChainId, Undecided> {
-    let path = root
-        .join("image/overlay2/imagedb/content/sha256")
-        .join(config.hex());
-    let bytes = read_capped(&path, MAX_IMAGE_SIZE)
-        .map_err(|error| trouble::unreadable("the image's config", &path, &error))?;
+pub fn chain_of_config(path: &Path, config: &Digest) -> Result<ChainId, Undecided> {
+    let bytes = read_capped(path, MAX_IMAGE_SIZE)
+        .map_err(|error| trouble::unreadable("the image's config", path, &error))?;
     let parsed = serde_json::from_slice::<ImageConfig>(&bytes)
         .ok()
         .filter(|_| Digest::of(&bytes) == *config)
         .and_then(|parsed| ChainId::of_layers(&parsed.rootfs.diff_ids));
-    parsed.ok_or_else(|| malformed(&path))
+    parsed.ok_or_else(|| malformed(path))
 }
 
-fn read_record(root: &Path, id: &str) -> Result<Record, Undecided> {
+fn config_path(root: &Path, config: &Digest) -> PathBuf {
+    root.join("image/overlay2/imagedb/content/sha256")
+        .join(config.hex())
+}
+
+pub(super) fn read_record(root: &Path, id: &str, driver: &str) -> Result<Record, Undecided> {
     let path = root.join("containers").join(id).join("config.v2.json");
     let bytes = read_capped(&path, MAX_CONTAINER_SIZE)
         .map_err(|error| trouble::unreadable("Docker's record", &path, &error))?;
@@ -187,7 +206,7 @@ fn read_record(root: &Path, id: &str) -> Result<Record, Undecided> {
             "restart Docker",
         ));
     }
-    if record.driver != "overlay2" {
+    if record.driver != driver {
         let detail = format!("storage driver '{}' has no layers to bind", record.driver);
         let hint = "use Docker's overlay2 storage driver";
         return Err(Undecided::new(ReasonCode::NoIdentity, detail, hint));
@@ -291,7 +310,7 @@ fn read_digest_if_any<D: std::str::FromStr>(path: &Path) -> Result<Option<D>, Un
     digest.map(Some).ok_or_else(|| malformed(path))
 }
 
-fn malformed(path: &Path) -> Undecided {
+pub(super) fn malformed(path: &Path) -> Undecided {
     let detail = format!(
         "Docker's file '{}' is not what Docker writes",
         path.display()
@@ -303,7 +322,7 @@ fn malformed(path: &Path) -> Undecided {
     )
 }
 
-fn unbound(id: &str, expected: &Rootfs, found: &Rootfs) -> Undecided {
+pub(super) fn unbound(id: &str, expected: &Rootfs, found: &Rootfs) -> Undecided {
     let differing = expected
         .lowers
         .iter()

@@ -119,7 +119,7 @@ fn refuses_a_record_of_another_container_or_driver() {
     ] {
         let store = Store::new();
         store.write_record(id, driver);
-        let refused = read_record(store.root(), ID)
+        let refused = read_record(store.root(), ID, "overlay2")
             .err()
             .map(|undecided| undecided.0.code);
         assert_eq!(refused, code, "{id} {driver}");
@@ -182,11 +182,11 @@ fn reads_the_chain_of_an_image_whose_config_is_that_image() {
     let name = format!("image/overlay2/imagedb/content/sha256/{}", config.hex());
     store.write(&name, &text);
     assert_eq!(
-        chain_of_config(store.root(), &config).ok(),
+        chain_of_config(&store.root().join(&name), &config).ok(),
         ChainId::of_layers(&diffs)
     );
     store.write(&name, &text.replace("amd64", "arm64"));
-    let refused = chain_of_config(store.root(), &config)
+    let refused = chain_of_config(&store.root().join(&name), &config)
         .err()
         .map(|undecided| undecided.0.code);
     assert_eq!(refused, Some(ReasonCode::Unreadable));

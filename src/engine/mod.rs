@@ -10,6 +10,7 @@ pub mod code;
 pub mod containerd;
 pub mod docker;
 pub mod docker_images;
+pub mod docker_store;
 pub mod host;
 mod layers;
 pub mod mounts;
@@ -103,6 +104,8 @@ pub struct Container {
     pub first_start: bool,
     /// The engine's root directory whose files named the image.
     pub engine_root: PathBuf,
+    /// Where the engine keeps the config of the image, if it still does.
+    pub image_config: PathBuf,
     /// The root file system.
     pub rootfs: Rootfs,
     /// What the runtime is told to make of it.
@@ -139,6 +142,10 @@ pub fn identify(start: &Start, engines: &Engines) -> Result<Container, Undecided
     if let Some(layout) = docker::Layout::of(&rootfs, &engines.docker_roots) {
         return docker::identify(&start.id, bundle, layout);
     }
+    if let Some(layout) = docker_store::Layout::of(&rootfs, &start.id, &engines.docker_roots) {
+        let roots = &engines.containerd_roots;
+        return docker_store::identify(&start.id, bundle, layout, roots);
+    }
     if docker::is_build(&rootfs, &engines.docker_roots) {
         let detail = "a build step has no image yet";
         let hint = "permit builds on this node with [build] policy = \"allow\"";
@@ -159,7 +166,7 @@ pub fn identify(start: &Start, engines: &Engines) -> Result<Container, Undecided
 /// # Errors
 /// `unreadable` when it is not there, or is not the one that its digest names.
 pub fn chain_of_config(container: &Container) -> Result<ChainId, Undecided> {
-    docker::chain_of_config(&container.engine_root, &container.identity.config)
+    docker::chain_of_config(&container.image_config, &container.identity.config)
 }
 
 impl Verb {

@@ -1,7 +1,7 @@
 //! Whether the process is the one that the image's own config describes.
 //!
-//! Owns where Docker keeps that config, and which variables change what code
-//! runs. Looked at only on nodes with a rule about it: it costs a file more.
+//! Owns which variables change what code runs. Looked at only on nodes with a
+//! rule about it: it costs a file more.
 
 use std::path::Path;
 
@@ -61,7 +61,7 @@ struct ImageProcess {
 /// How the process differs from what the image's config says.
 #[must_use]
 pub fn changes(container: &Container) -> Vec<ProcessChange> {
-    let Some(image) = config(&container.engine_root, &container.identity.config) else {
+    let Some(image) = config(&container.image_config, &container.identity.config) else {
         return vec![ProcessChange::Unknown];
     };
     let own = [image.entrypoint, image.cmd]
@@ -102,12 +102,8 @@ fn behind_init(container: &Container) -> Option<&[String]> {
 }
 
 /// The image's config, if it is at hand and really that one.
-fn config(root: &Path, digest: &Digest) -> Option<ImageProcess> {
-    let name = digest.hex();
-    let path = root
-        .join("image/overlay2/imagedb/content/sha256")
-        .join(name);
-    let bytes = read_capped(&path, MAX_CONFIG_SIZE).ok()?;
+fn config(path: &Path, digest: &Digest) -> Option<ImageProcess> {
+    let bytes = read_capped(path, MAX_CONFIG_SIZE).ok()?;
     if Digest::of(&bytes) != *digest {
         return None;
     }

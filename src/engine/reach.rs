@@ -146,8 +146,12 @@ impl<'a> Guard<'a> {
                 .location
                 .holds(&place.location)
                 .then(|| place.location.inside.strip_prefix(&guarded.location.inside));
-            let is_engine = guarded.path == self.engine_root;
-            let bad = |name: &Path| !(is_engine && is_dockers_own_name(name));
+            // With `userns-remap` the engine's root is below the one that is listed.
+            let engine = self.engine_root.strip_prefix(&guarded.path).ok();
+            let bad = |name: &Path| {
+                let own = engine.and_then(|engine| name.strip_prefix(engine).ok());
+                !own.is_some_and(is_dockers_own_name)
+            };
             let by_location = by_location.and_then(Result::ok);
             above || by_path.is_ok_and(bad) || by_location.is_some_and(bad)
         });

@@ -146,15 +146,33 @@ fn the_environment_selects_signers_as_vcn_does() {
     let machine = Sandbox::enrolled();
     let (image, _) = machine.layout("app", "one");
     machine.ok(&["notarize", &image]);
-    for (variable, value, code) in [
-        ("VCN_SIGNERID", "nobody default", 0),
-        ("VCN_SIGNERID", "nobody", 2),
-        ("VCN_ORG", "default", 0),
-        ("VCN_ORG", "nobody", 2),
+    for (signers, org, typed, code) in [
+        (Some("nobody default"), None, None, 0),
+        (Some("nobody"), None, None, 2),
+        (None, Some("default"), None, 0),
+        (None, Some("nobody"), None, 2),
+        // What a script leaves empty asks for nobody.
+        (Some(""), None, None, 0),
+        (None, Some(""), None, 0),
+        (Some(" "), Some(""), None, 0),
+        (Some(""), Some("nobody"), None, 2),
+        // What was typed counts, and only that.
+        (None, Some("nobody"), Some("--signerID=default"), 0),
+        (Some("nobody"), None, Some("--org=default"), 0),
+        (Some("default"), None, Some("--signerID=nobody"), 2),
+        (Some("default"), Some("default"), Some("--org=nobody"), 2),
+        (Some("default"), Some("default"), None, 64),
     ] {
         let mut command = machine.command(&["verify", &image]);
-        command.env(variable, value);
-        assert_eq!(Answer::of(command).code, code, "{variable}={value}");
+        let variables = [("VCN_SIGNERID", signers), ("VCN_ORG", org)];
+        let set = variables.map(|(name, value)| value.map(|value| (name, value)));
+        command.envs(set.into_iter().flatten()).args(typed);
+        let answer = Answer::of(command);
+        assert_eq!(
+            answer.code, code,
+            "{variables:?} {typed:?}: {}",
+            answer.stderr
+        );
     }
 }
 

@@ -166,26 +166,17 @@ pub struct Verify {
 /// Which of the ledger's words count.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Selection {
-    /// Ask that this signer vouches: its name, key id, or both; any one of several will do
+    /// Ask that this signer vouches: its name, key id, or both; any one of several will do [env: `VCN_SIGNERID`]
     #[arg(
         short,
         long = "signerID",
         visible_alias = "signer-id",
         value_name = "ID",
-        env = "VCN_SIGNERID",
-        value_delimiter = ' ',
-        hide_env_values = true
+        value_delimiter = ' '
     )]
     pub signers: Vec<String>,
-    /// Ask that this organisation vouches
-    #[arg(
-        short = 'I',
-        long,
-        value_name = "NAME",
-        env = "VCN_ORG",
-        conflicts_with = "signers",
-        hide_env_values = true
-    )]
+    /// Ask that this organisation vouches [env: `VCN_ORG`]
+    #[arg(short = 'I', long, value_name = "NAME", conflicts_with = "signers")]
     pub org: Option<String>,
     /// Count no signer below this level (-1 to 4, or 99)
     #[arg(long, value_name = "LEVEL", allow_negative_numbers = true)]

@@ -4,6 +4,8 @@
 //! what a selection of signers asks for on top: it can make an answer
 //! stricter than the trust root's, and never milder.
 
+use std::env;
+
 use super::args;
 use super::context::Context;
 use super::entries::chosen;
@@ -45,12 +47,13 @@ fn answers(context: &mut Context, args: &args::Verify) -> Result<u8, Failure> {
         .as_deref()
         .map(|hash| images::resolve_hash(hash, None))
         .transpose()?;
+    let selection = selection(&args.selection)?;
     let view = View::open(context)?;
     let copy = view.log(context).ok();
     let judge = Judge {
         view: &view,
         copy: copy.as_ref(),
-        selection: &args.selection,
+        selection: &selection,
         now: context.now,
     };
     let mut answers = Vec::new();
@@ -74,6 +77,29 @@ fn answers(context: &mut Context, args: &args::Verify) -> Result<u8, Failure> {
         Err(failure) if !output::is_closed(&failure) => Err(failure),
         _ => Ok(code),
     }
+}
+
+/// The signers that were asked for: those of the command line, or else those of the environment.
+/// An empty variable asks for nobody in particular: that is how a script leaves it unset.
+fn selection(typed: &args::Selection) -> Result<args::Selection, Failure> {
+    let mut selection = typed.clone();
+    if !typed.signers.is_empty() || typed.org.is_some() {
+        return Ok(selection);
+    }
+    let read = |name| {
+        let value = env::var_os(name)?.to_string_lossy().trim().to_owned();
+        Some(value).filter(|value| !value.is_empty())
+    };
+    selection.org = read("VCN_ORG");
+    selection.signers = read("VCN_SIGNERID")
+        .map(|ids| ids.split_whitespace().map(str::to_owned).collect())
+        .unwrap_or_default();
+    if selection.org.is_some() && !selection.signers.is_empty() {
+        return Err(Failure::usage(
+            "VCN_SIGNERID and VCN_ORG are both set: ask for one of them with -s or -I",
+        ));
+    }
+    Ok(selection)
 }
 
 /// Prints the answers, and on stderr why one of them is not TRUSTED.

@@ -382,7 +382,9 @@ fn a_revoked_key_vouches_for_nothing() {
     let (before, _) = machine.layout("before", "one");
     let (after, _) = machine.layout("after", "two");
     machine.ok(&["notarize", &before, &after]);
-    ledger::revoke_first_signer(&machine.path("ledger"), 1);
+    ledger::change_first_signer(&machine.path("ledger"), |signer| {
+        signer.revoked_from = Some(1)
+    });
     machine.ok(&["ledger", "index", &machine.text("ledger")]);
     machine.ok(&["sync"]);
     assert_eq!(machine.json(&["status"])["root"]["version"], 2);
@@ -396,6 +398,34 @@ fn a_revoked_key_vouches_for_nothing() {
         late.stderr
     );
     assert_eq!(machine.json(&["status"])["allowlist"]["logSize"], 2);
+}
+
+#[test]
+fn a_key_states_nothing_outside_the_range_in_which_it_counts() {
+    for (from, until, revoked, code) in [
+        (0, Some(2), Some(3), 0),
+        (0, Some(1), Some(3), 14),
+        (0, None, Some(1), 14),
+        (2, None, None, 14),
+    ] {
+        let machine = Sandbox::enrolled();
+        let (first, _) = machine.layout("first", "one");
+        let (second, _) = machine.layout("second", "two");
+        machine.ok(&["notarize", &first]);
+        ledger::change_first_signer(&machine.path("ledger"), |signer| {
+            signer.from_index = from;
+            signer.until_index = until;
+            signer.revoked_from = revoked;
+        });
+        machine.ok(&["ledger", "index", &machine.text("ledger")]);
+        let answer = machine.run(&["notarize", &second]);
+        let what = format!("{from} {until:?} {revoked:?}: {}", answer.stderr);
+        assert_eq!(answer.code, code, "{what}");
+        let told = answer.stderr.contains("does not count the key");
+        assert_eq!(told, code != 0, "{what}");
+        let size = machine.json(&["status"])["allowlist"]["logSize"].clone();
+        assert_eq!(size, if code == 0 { 2 } else { 1 }, "{what}");
+    }
 }
 
 #[test]

@@ -50,9 +50,14 @@ pub fn signer(
         .open(&sources, &mut passphrase)
         .or_fail(code, what)?;
     let keyid = signer.verifier().keyid();
-    let ended = |known: &TrustSigner| known.revoked_from.or(known.until_index);
+    let counts = |known: &TrustSigner| known.valid_at(size) && !known.revoked_at(size);
     match root.signer_by_keyid(&keyid) {
-        Some((_, known)) if ended(known).is_none_or(|end| size < end) => Ok(signer),
+        Some((_, known)) if counts(known) => Ok(signer),
+        Some((_, known)) if size < known.from_index => Err(Failure::configuration(format!(
+            "the trust root of '{}' does not count the key {keyid} before entry {}, and the log \
+             has {size}; use another one",
+            root.origin, known.from_index
+        ))),
         Some(_) => Err(Failure::configuration(format!(
             "the trust root of '{}' does not count the key {keyid} any more; use another one",
             root.origin

@@ -5,7 +5,7 @@ use std::path::Path;
 use vcn_hook::allowlist::note::SignedNote;
 use vcn_hook::ledger::index::{self, Publish};
 use vcn_hook::trust::keys::{self, SecretKey, Signer};
-use vcn_hook::trust::root::TrustRoot;
+use vcn_hook::trust::root::{TrustRoot, TrustSigner};
 
 /// Publishes an index whose note was signed at `time` and was good for an hour.
 pub(crate) fn publish(ledger: &Path, time: u64) {
@@ -20,12 +20,12 @@ pub(crate) fn publish(ledger: &Path, time: u64) {
     index::publish(&what, time).expect("the ledger is sound");
 }
 
-/// Signs version 2 of the trust root, in which the first signer's key is revoked from a log index on.
-pub(crate) fn revoke_first_signer(ledger: &Path, from: u64) {
+/// Signs version 2 of the trust root, in which something is different about the first signer.
+pub(crate) fn change_first_signer(ledger: &Path, change: impl FnOnce(&mut TrustSigner)) {
     let note = std::fs::read(ledger.join("root/1.note")).expect("version 1 is there");
     let mut root = TrustRoot::verify_initial(&note).expect("it is sound");
     root.version = 2;
-    root.signers[0].revoked_from = Some(from);
+    change(&mut root.signers[0]);
     let key = open(ledger, "root");
     let mut note = SignedNote::new(root.format().expect("it is sound")).expect("it is text");
     let signature = key.sign(note.text.as_bytes()).expect("it signs");

@@ -429,6 +429,37 @@ fn a_key_states_nothing_outside_the_range_in_which_it_counts() {
 }
 
 #[test]
+fn a_ledger_whose_index_is_not_what_its_entries_amount_to_is_tampered_with() {
+    let machine = Sandbox::enrolled();
+    let (image, _) = machine.layout("app", "one");
+    machine.ok(&["notarize", &image]);
+    let directory = machine.path("ledger");
+    let check = || machine.run(&["ledger", "check", &machine.text("ledger")]);
+    assert_eq!(check().code, 0, "{}", check().stderr);
+
+    for table in ledger::tables(&directory) {
+        let good = std::fs::read(&table).unwrap();
+        for at in [0, good.len() / 2, good.len() - 1] {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            std::fs::write(&table, bad).unwrap();
+            assert_eq!(check().code, 13, "{} at {at}", table.display());
+        }
+        std::fs::write(&table, [good.as_slice(), b"more"].concat()).unwrap();
+        assert_eq!(check().code, 13, "{} is longer", table.display());
+        std::fs::remove_file(&table).unwrap();
+        assert_eq!(check().code, 13, "{} is missing", table.display());
+        std::fs::write(&table, good).unwrap();
+    }
+    assert_eq!(check().code, 0, "{}", check().stderr);
+
+    ledger::forge_note(&directory, |note| note.delta.id = Digest::of(b"lie"));
+    let answer = check();
+    assert_eq!(answer.code, 13, "{}", answer.stderr);
+    assert!(answer.stderr.contains("delta"), "{}", answer.stderr);
+}
+
+#[test]
 fn decisions_are_explained_and_counted() {
     let machine = Sandbox::new();
     std::fs::create_dir(machine.path("log")).unwrap();

@@ -1,9 +1,10 @@
 //! What a ledger's keeper can do that no verb does yet, with the keeper's own keys.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use vcn_hook::allowlist::index_note::IndexNote;
 use vcn_hook::allowlist::note::SignedNote;
-use vcn_hook::ledger::index::{self, Publish};
+use vcn_hook::ledger::index::{self, Publish, table_path};
 use vcn_hook::trust::keys::{self, SecretKey, Signer};
 use vcn_hook::trust::root::{TrustRoot, TrustSigner};
 
@@ -18,6 +19,28 @@ pub(crate) fn publish(ledger: &Path, time: u64) {
         force: true,
     };
     index::publish(&what, time).expect("the ledger is sound");
+}
+
+/// The tables that the index note names.
+pub(crate) fn tables(ledger: &Path) -> [PathBuf; 2] {
+    let signed = std::fs::read(ledger.join("index/note")).expect("there is a note");
+    let signed = SignedNote::parse(&signed).expect("it is sound");
+    let note = IndexNote::parse(&signed.text).expect("it is sound");
+    [note.base, note.delta].map(|table| table_path(&ledger.join("index"), &table.id))
+}
+
+/// Signs an index note that says something else.
+pub(crate) fn forge_note(ledger: &Path, change: impl FnOnce(&mut IndexNote)) {
+    let path = ledger.join("index/note");
+    let signed = std::fs::read(&path).expect("there is a note");
+    let signed = SignedNote::parse(&signed).expect("it is sound");
+    let mut said = IndexNote::parse(&signed.text).expect("it is sound");
+    change(&mut said);
+    let key = open(ledger, "indexer");
+    let mut note = SignedNote::new(said.format()).expect("it is text");
+    let signature = key.sign(note.text.as_bytes()).expect("it signs");
+    note.sign(key.verifier(), &signature).expect("it is new");
+    std::fs::write(path, note.to_bytes()).expect("it is writable");
 }
 
 /// Signs version 2 of the trust root, in which something is different about the first signer.

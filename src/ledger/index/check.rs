@@ -1,8 +1,9 @@
 //! Confirming a published index: once more from the first entry.
 
+use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 
-use super::draft::{Draft, DraftError, Limit};
+use super::draft::{Draft, DraftError, Limit, table_path};
 use super::error::IndexError;
 use super::publish::{checkpoint, roots};
 use crate::allowlist::index_note::IndexNote;
@@ -13,6 +14,7 @@ use crate::ledger::client::{self, Dir, Fresh};
 use crate::ledger::follow::{Entry, Stretch, follow};
 use crate::ledger::range::CompactRange;
 use crate::ledger::state::Tally;
+use crate::sys::file::open_regular;
 
 /// What a check found to be so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +87,16 @@ pub fn check(directory: &Path, scratch: &Path) -> Result<Checked, IndexError> {
     if draft.delta()? != note.delta {
         return Err(IndexError::Differs("delta"));
     }
+    let published = directory.join("index");
+    for (name, table) in [("base", &note.base), ("delta", &note.delta)] {
+        // The id is the hash of the first page only: whoever reads on would find another table.
+        if !same(
+            &table_path(&published, &table.id),
+            &table_path(scratch, &table.id),
+        )? {
+            return Err(IndexError::Differs(name));
+        }
+    }
     Ok(Checked {
         log_size: checkpoint.size,
         tally: draft.tally().clone(),
@@ -97,6 +109,33 @@ fn apply(draft: &mut Draft, entry: &Entry) -> Result<(), IndexError> {
         DraftError::TooManyChanges => IndexError::Differs("delta"),
         other => other.into(),
     })
+}
+
+/// Says whether a published file has the bytes of one that was made here.
+fn same(published: &Path, made: &Path) -> Result<bool, IndexError> {
+    let disk = |path: &Path| {
+        let path = path.to_owned();
+        move |error| IndexError::Draft(DraftError::Disk(path, error))
+    };
+    let found = match open_regular(published) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        opened => opened.map_err(disk(published))?,
+    };
+    let made_file = open_regular(made).map_err(disk(made))?;
+    let (mut found, mut expected) = (BufReader::new(found), BufReader::new(made_file));
+    loop {
+        let left = found.fill_buf().map_err(disk(published))?;
+        let right = expected.fill_buf().map_err(disk(made))?;
+        let length = left.len().min(right.len());
+        if left.get(..length) != right.get(..length) || left.is_empty() != right.is_empty() {
+            return Ok(false);
+        }
+        if length == 0 {
+            return Ok(true);
+        }
+        found.consume(length);
+        expected.consume(length);
+    }
 }
 
 /// Makes the base when its place in the log is reached.

@@ -505,17 +505,51 @@ fn decisions_are_explained_and_counted() {
 
 #[test]
 fn another_ledger_starts_from_nothing() {
+    for (origin, lost) in [
+        ("test.example/vcn", vec![]),
+        ("test.example/vcn", vec!["etc/trust"]),
+        ("other.example/vcn", vec!["etc/trust"]),
+        ("test.example/vcn", vec!["etc/trust", "state/log"]),
+        ("test.example/vcn", vec!["etc/trust", "state/allowlist"]),
+    ] {
+        let machine = Sandbox::enrolled();
+        let (image, _) = machine.layout("app", "one");
+        machine.ok(&["notarize", &image]);
+        let other = machine.text("other");
+        let made = machine.json(&["ledger", "init", &other, "--origin", origin]);
+        let root = made["root"]["fingerprint"].as_str().unwrap();
+        for directory in lost {
+            std::fs::remove_dir_all(machine.path(directory)).unwrap();
+        }
+        machine.ok(&["enroll", &other, "--root", root]);
+        assert_eq!(machine.run(&["verify", &image]).code, 2);
+        machine.ok(&["enroll", &other, "--root", root]);
+        machine.ok(&["notarize", &image]);
+        assert_eq!(machine.run(&["verify", &image]).code, 0);
+    }
+}
+
+#[test]
+fn losing_the_pin_makes_an_older_state_of_the_same_ledger_no_newer() {
     let machine = Sandbox::enrolled();
     let (image, _) = machine.layout("app", "one");
     machine.ok(&["notarize", &image]);
-    let other = machine.text("other");
-    let made = machine.json(&["ledger", "init", &other, "--origin", "test.example/vcn"]);
-    let root = made["root"]["fingerprint"].as_str().unwrap();
-    machine.ok(&["enroll", &other, "--root", root]);
-    assert_eq!(machine.run(&["verify", &image]).code, 2);
-    machine.ok(&["enroll", &other, "--root", root]);
-    machine.ok(&["notarize", &image]);
-    assert_eq!(machine.run(&["verify", &image]).code, 0);
+    let copy = |from: &str, to: &str| {
+        let mut copy = machine.bare(std::path::Path::new("cp"));
+        copy.args(["-a", from, to]);
+        assert_eq!(Answer::of(copy).code, 0);
+    };
+    copy("ledger", "backup");
+    machine.ok(&["untrust", &image]);
+    std::fs::remove_dir_all(machine.path("ledger")).unwrap();
+    copy("backup", "ledger");
+    std::fs::remove_dir_all(machine.path("etc/trust")).unwrap();
+    let root = std::fs::read(machine.path("ledger/root/1.note")).unwrap();
+    let root = vcn_hook::ledger::roots::Roots::pinned(&root).unwrap();
+    let fingerprint = root.latest().digest.to_string();
+    let answer = machine.run(&["enroll", &machine.text("ledger"), "--root", &fingerprint]);
+    assert_eq!(answer.code, 12, "{}", answer.stderr);
+    assert_eq!(machine.run(&["verify", &image]).code, 1);
 }
 
 #[test]

@@ -17,12 +17,15 @@ use super::ledgers::{self, Place};
 use super::node;
 use super::output;
 use super::setting;
+use crate::allowlist::index_note::MAX_INDEX_NOTE_SIZE;
 use crate::config::DEFAULT_PATH;
 use crate::image::digest::Digest;
+use crate::ledger::checkpoint::{Checkpoint, MAX_CHECKPOINT};
 use crate::ledger::client::MAX_ROOT_NOTE;
-use crate::ledger::roots::{RootVersion, Roots};
-use crate::store::HighWater;
+use crate::ledger::roots::{RootVersion, Roots, RootsError};
+use crate::store::{self, HighWater};
 use crate::sys::file;
+use crate::trust::root::{KeySet, TrustRoot};
 use crate::verdict::{ReasonCode, exit};
 
 /// Pins the trust root, writes where the ledger is, and brings the allowlist here.
@@ -49,7 +52,11 @@ pub fn run(context: &mut Context, args: &args::Enroll) -> Result<u8, Failure> {
     }
     let former = pinned(&context.config_path);
     pin(context, &place, chosen)?;
-    if former.is_some_and(|former| !has(&roots, &former)) {
+    let another = match &former {
+        Some(former) => !has(&roots, former),
+        None => is_foreign(context, &roots)?,
+    };
+    if another {
         forget(context)?;
     }
     let synced = node::refresh(context)?;
@@ -136,6 +143,34 @@ fn pinned(config: &Path) -> Option<RootVersion> {
 fn has(roots: &Roots, former: &RootVersion) -> bool {
     let same = roots.version(former.root.version);
     same.is_some_and(|version| version.digest == former.digest)
+}
+
+/// Says whether what is installed comes from another ledger, where the pin is lost that would tell:
+/// a trust root, a note or a checkpoint is here that no version of this ledger's trust root stands by.
+fn is_foreign(context: &Context, roots: &Roots) -> Result<bool, Failure> {
+    let state = context.own_state(&context.config()?)?;
+    let read = |name: &str, most| file::read_capped(&state.join(name), most).ok();
+    let kept = |version| read(&format!("log/root/{version}.note"), MAX_ROOT_NOTE);
+    let mut known = roots.clone();
+    // This node may have seen later versions than the ledger shows now.
+    let followed: Result<(), RootsError> = known.walk(|version| Ok(kept(version)));
+    let is_kept = |version: &RootVersion| {
+        kept(version.root.version).is_none_or(|note| {
+            Roots::pinned(&note).is_ok_and(|kept| kept.latest().digest == version.digest)
+        })
+    };
+    let by_indexers = |note: &[u8], root: &TrustRoot| {
+        let KeySet { keys, threshold } = &root.indexers;
+        store::verify_note(note, keys, *threshold, &root.origin).is_ok()
+    };
+    let by_log = |note: &[u8], root: &TrustRoot| Checkpoint::verify(note, &root.log).is_ok();
+    let ours = |note: Option<Vec<u8>>, stands_by: &dyn Fn(&[u8], &TrustRoot) -> bool| {
+        note.is_none_or(|note| known.all().any(|known| stands_by(&note, &known.root)))
+    };
+    Ok(followed.is_err()
+        || !roots.all().all(is_kept)
+        || !ours(read("allowlist/note", MAX_INDEX_NOTE_SIZE), &by_indexers)
+        || !ours(read("log/checkpoint", MAX_CHECKPOINT), &by_log))
 }
 
 /// Forgets what another ledger said, and how new that was: its log sizes mean nothing in this one.

@@ -139,8 +139,19 @@ fn parse(path: &Path) -> Result<toml::Table, ConfigError> {
         .map_err(|error| ConfigError::Read(path.to_owned(), error))?;
     let unreadable = |error: String| ConfigError::Parse(path.to_owned(), error);
     let text = std::str::from_utf8(&bytes).map_err(|error| unreadable(error.to_string()))?;
-    toml::from_str::<File>(text).map_err(|error| unreadable(error.to_string()))?;
-    toml::from_str(text).map_err(|error| unreadable(error.to_string()))
+    toml::from_str::<File>(text)
+        .and_then(|_| toml::from_str(text))
+        .map_err(|error| unreadable(in_one_line(&error, text)))
+}
+
+/// TOML's own rendering draws the line and points at it; a log, and `-o json`, want one sentence.
+fn in_one_line(error: &toml::de::Error, text: &str) -> String {
+    let message = error.message().trim_end().replace('\n', "; ");
+    let before = error.span().and_then(|span| text.get(..span.start));
+    before.map_or_else(
+        || message.clone(),
+        |before| format!("line {}: {message}", before.matches('\n').count() + 1),
+    )
 }
 
 /// Lays `over` on `under`: tables are merged, lists of tables appended, anything else replaced.
@@ -411,6 +422,7 @@ mod tests {
     fn an_unknown_key_is_an_error_with_its_line() {
         let error = load(&[("config.toml", "mode = \"audit\"\nstate_dri = \"/x\"\n")]);
         let text = error.expect_err("it is misspelt").to_string();
+        assert_eq!(text.lines().count(), 1, "{text}");
         assert!(
             text.contains("line 2") && text.contains("state_dri"),
             "{text}"

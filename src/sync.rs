@@ -7,6 +7,7 @@
 
 mod error;
 mod history;
+mod incoming;
 mod judge;
 mod mirror;
 mod replay;

@@ -321,6 +321,80 @@ fn entries_that_are_not_the_signed_ones_are_refused() {
     node.sync(ledger.path(), NOW + 2).unwrap();
 }
 
+/// Every file of the node's copy of the entries, with its bytes.
+fn copied(node: &Node) -> Vec<(String, Vec<u8>)> {
+    let log = node.state.path().join("log");
+    assert!(!log.join("incoming").exists());
+    let mut files = Vec::new();
+    let mut left = vec![log.join("tile/entries")];
+    while let Some(directory) = left.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                left.push(path);
+            } else {
+                let name = path.strip_prefix(&log).unwrap().display().to_string();
+                files.push((name, read(&path)));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn a_mirror_cannot_alter_what_is_known_already() {
+    let (mut ledger, node) = followed();
+    let copy = copied(&node);
+    ledger.trust(&["c"]);
+    ledger.index(NOW + 1);
+    let bundle = ledger.read("tile/entries/000.p/3");
+    // An entry that nobody reads again, so that only its hash can tell.
+    let mut altered = bundle.clone();
+    altered[40] ^= 1;
+    // What is right here is not asked for again. What is not is asked for, and compared.
+    let kept = node.state.path().join("log/tile/entries/000.p/2");
+    fs::write(&kept, &altered[..copy[0].1.len()]).unwrap();
+    let copy = copied(&node);
+    ledger.write("tile/entries/000.p/3", &altered);
+    let error = refused(&ledger, &node, NOW + 2);
+    assert!(
+        matches!(error, SyncError::Forked { log_size: 2 }),
+        "{error:?}"
+    );
+    assert_eq!(copied(&node), copy);
+    ledger.write("tile/entries/000.p/3", &bundle);
+    node.sync(ledger.path(), NOW + 2).unwrap();
+    assert_eq!(copied(&node), [("tile/entries/000.p/3".to_owned(), bundle)]);
+}
+
+#[test]
+fn no_bundle_of_a_refused_log_replaces_one_that_is_kept() {
+    let (mut ledger, node) = followed();
+    let names: Vec<_> = (0..300).map(|at| format!("image-{at}")).collect();
+    ledger.trust(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    ledger.index(NOW + 1);
+    node.sync(ledger.path(), NOW + 1).unwrap();
+    let copy = copied(&node);
+    assert_eq!(copy.len(), 2);
+    let bundle = ledger.read("tile/entries/000");
+    let mut altered = bundle.clone();
+    altered[40] ^= 1;
+    ledger.write("tile/entries/000", &altered);
+    // The copy of the checkpoint is gone: everything is read from the mirror, the altered bundle too.
+    fs::remove_file(node.state.path().join("log/checkpoint")).unwrap();
+    let sources = [ledger.path().display().to_string()];
+    let error = node
+        .sync_from(&sources, true, NOW + 2, &mut |_| Ok(()))
+        .unwrap_err();
+    assert!(matches!(error, SyncError::Forked { .. }), "{error:?}");
+    assert_eq!(copied(&node), copy);
+    ledger.write("tile/entries/000", &bundle);
+    node.sync_from(&sources, true, NOW + 2, &mut |_| Ok(()))
+        .unwrap();
+    assert_eq!(copied(&node), copy);
+}
+
 #[test]
 fn a_ledger_that_was_put_back_is_refused_and_signs_no_smaller_index() {
     let (mut ledger, node) = followed();

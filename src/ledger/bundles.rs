@@ -52,6 +52,9 @@ pub fn advance<E: From<ReadError> + From<TileError>>(
     until: u64,
     size: u64,
 ) -> Result<(), E> {
+    if range.size() >= until {
+        return Ok(());
+    }
     let width = u64::from(TILE_WIDTH);
     for index in range.size() / width..until.div_ceil(width) {
         let Some(name) = TileName::in_tree(Row::Entries, index, size) else {

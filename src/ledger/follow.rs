@@ -24,7 +24,10 @@ pub struct Bundle {
     pub name: TileName,
     /// Its bytes, as they were read.
     pub bytes: Vec<u8>,
-    /// The entries that were asked for; the first bundle may begin with older ones.
+    /// The leaf hashes of the older entries that the first bundle begins with. They came with the
+    /// rest, so they are as little believed.
+    pub older: Vec<[u8; 32]>,
+    /// The entries that were asked for.
     pub entries: Vec<Entry>,
 }
 
@@ -148,18 +151,20 @@ fn consume_in_order<E>(
 
 fn examine(stretch: Stretch<'_>, name: TileName, bytes: Vec<u8>) -> Result<Bundle, TileError> {
     let first = name.index * u64::from(TILE_WIDTH);
-    let entries = (first..)
-        .zip(parse_bundle(&bytes, name.width)?)
-        .skip_while(|(index, _)| *index < stretch.from)
-        .map(|(index, entry)| Entry {
-            index,
-            leaf: leaf_hash(entry),
-            claim: stretch.roster.claim(index, entry),
-        })
-        .collect();
+    let (mut older, mut entries) = (Vec::new(), Vec::new());
+    for (index, entry) in (first..).zip(parse_bundle(&bytes, name.width)?) {
+        let leaf = leaf_hash(entry);
+        if index < stretch.from {
+            older.push(leaf);
+        } else {
+            let claim = stretch.roster.claim(index, entry);
+            entries.push(Entry { index, leaf, claim });
+        }
+    }
     Ok(Bundle {
         name,
         bytes,
+        older,
         entries,
     })
 }

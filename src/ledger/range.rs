@@ -75,6 +75,17 @@ impl CompactRange {
             .saturating_add(1_u64.checked_shl(height).unwrap_or(0));
     }
 
+    /// The range at the last multiple of `width` (a power of two) that it has reached.
+    #[must_use]
+    pub(crate) fn before_part(&self, width: u64) -> Self {
+        let size = self.size - self.size.checked_rem(width).unwrap_or(0);
+        let whole = usize::try_from(size.count_ones()).unwrap_or(0);
+        Self {
+            size,
+            hashes: self.hashes.iter().take(whole).copied().collect(),
+        }
+    }
+
     /// The root of the tree of these entries.
     #[must_use]
     pub fn root(&self) -> [u8; 32] {

@@ -5,12 +5,12 @@
 //! the evidence of lies. All of it can be lost: it costs time, not safety.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::Step;
 use super::error::SyncError;
+use super::incoming::Incoming;
 use super::judge::disk;
 use super::replay::Made;
 use crate::allowlist::note::{SignedNote, VerifierKey};
@@ -20,16 +20,13 @@ use crate::ledger::checkpoint::{Checkpoint, MAX_CHECKPOINT};
 use crate::ledger::client::{Dir, MAX_ROOT_NOTE};
 use crate::ledger::range::CompactRange;
 use crate::ledger::tiles::{Row, TileName};
-use crate::sys::file::{read_capped, replace, sync_directory, temporary_beside, write_new};
+use crate::sys::file::{read_capped, replace, write_new};
 
 /// The longest compact range: 64 hashes and the size.
 const MAX_RANGE: u64 = 8 + 64 * 32;
 
 /// The longest etag that is kept, with the source's name and the note's digest.
 const MAX_ETAG: u64 = 4096;
-
-/// Waiting for so many bundles one by one costs less than waiting for everybody's writes.
-const MAX_SINGLY: usize = 64;
 
 /// More pieces of evidence than this only repeat the first ones.
 const MAX_EVIDENCE: usize = 32;
@@ -132,48 +129,19 @@ impl Mirror {
             .unwrap_or_default()
     }
 
-    /// Puts a bundle in its place. Durable only after [`Mirror::settle`], which waits for all at once.
-    pub(super) fn write_bundle(&self, name: TileName, bytes: &[u8]) -> Result<(), SyncError> {
-        use io::Write as _;
-        let path = self.directory.join(name.to_string());
-        if let Some(parent) = path.parent() {
-            make(parent)?;
-        }
-        let temporary = temporary_beside(&path).map_err(disk(&path))?;
-        // A process of the same id may have left one behind.
-        let _ = std::fs::remove_file(&temporary);
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o644)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-            .open(&temporary)
-            .and_then(|mut file| file.write_all(bytes))
-            .and_then(|()| std::fs::rename(&temporary, &path))
-            .map_err(disk(&path))
+    /// Begins to take new bundles, beside those that are here.
+    pub(super) fn incoming(&self) -> Result<Incoming, SyncError> {
+        Incoming::begin(&self.directory)
     }
 
-    /// Waits until the bundles are on disk, then says how far they reach.
+    /// Takes over the bundles, then says how far they reach.
     pub(super) fn settle(
         &self,
         made: &Made,
         checkpoint: &[u8],
         step: Step<'_>,
     ) -> Result<(), SyncError> {
-        if made.wrote.len() > MAX_SINGLY {
-            let directory = File::open(&self.directory).map_err(disk(&self.directory))?;
-            nix::unistd::syncfs(&directory)
-                .map_err(|errno| SyncError::Disk(self.directory.clone(), errno.into()))?;
-        } else {
-            for name in &made.wrote {
-                let path = self.directory.join(name.to_string());
-                let directory = path.parent().unwrap_or(&self.directory);
-                File::open(&path)
-                    .and_then(|file| file.sync_all())
-                    .and_then(|()| sync_directory(directory))
-                    .map_err(disk(&path))?;
-            }
-        }
+        made.incoming.settle(step)?;
         step("checkpoint")?;
         let path = self.directory.join("checkpoint");
         replace(&path, checkpoint, 0o644).map_err(disk(&path))
@@ -246,7 +214,7 @@ impl Mirror {
     }
 }
 
-fn make(directory: &Path) -> Result<(), SyncError> {
+pub(super) fn make(directory: &Path) -> Result<(), SyncError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o755)

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::Step;
 use super::error::SyncError;
+use super::incoming::Incoming;
 use super::mirror::Mirror;
 use crate::allowlist::index_note::IndexNote;
 use crate::ledger::bundles;
@@ -15,10 +16,10 @@ use crate::ledger::claim::Roster;
 use crate::ledger::client::{Dir, TlogRead};
 use crate::ledger::follow::{Bundle, Stretch, follow};
 use crate::ledger::index::{Draft, DraftError, Limit};
-use crate::ledger::range::CompactRange;
+use crate::ledger::range::{CompactRange, leaf_hash};
 use crate::ledger::roots::Roots;
 use crate::ledger::state::Tally;
-use crate::ledger::tiles::{TILE_WIDTH, TileName};
+use crate::ledger::tiles::{TILE_WIDTH, TileName, parse_bundle};
 
 /// A verified note and checkpoint, and what they are checked against.
 pub(super) struct Work<'a> {
@@ -37,8 +38,8 @@ pub(super) struct Made {
     pub(super) draft: Draft,
     /// At the note's log size.
     pub(super) range: CompactRange,
-    /// The bundles that were written.
-    pub(super) wrote: Vec<TileName>,
+    /// The bundles that were read.
+    pub(super) incoming: Incoming,
     pub(super) done: Done,
 }
 
@@ -58,7 +59,6 @@ struct Progress {
     at_note: Option<CompactRange>,
     /// A table that cannot become the signed one. Told only when the entries are known to be the log's.
     lie: Option<&'static str>,
-    wrote: Vec<TileName>,
 }
 
 impl Work<'_> {
@@ -74,8 +74,9 @@ impl Work<'_> {
             until: self.checkpoint.size,
         };
         step("bundles")?;
+        let mut incoming = self.mirror.incoming()?;
         let first = stretch.from / u64::from(TILE_WIDTH);
-        let known = self.mirror.partial(first);
+        let known = self.known(&progress.range);
         follow(
             stretch,
             &mut |name| {
@@ -87,8 +88,13 @@ impl Work<'_> {
                 bundles::read(self.ledger, name, known).map_err(SyncError::from)
             },
             &mut |bundle| {
-                self.mirror.write_bundle(bundle.name, &bundle.bytes)?;
-                progress.wrote.push(bundle.name);
+                if !fits(&progress.range, &bundle.older) {
+                    // Nobody signed these entries; nor can they be told from the root of the new ones.
+                    return Err(SyncError::Forked {
+                        log_size: progress.range.size(),
+                    });
+                }
+                incoming.add(bundle.name, &bundle.bytes)?;
                 self.consume(&mut progress, &bundle)
             },
         )?;
@@ -119,7 +125,7 @@ impl Work<'_> {
         Ok(Made {
             draft,
             range,
-            wrote: progress.wrote,
+            incoming,
             done,
         })
     }
@@ -160,9 +166,22 @@ impl Work<'_> {
             range,
             at_note: None,
             lie: None,
-            wrote: Vec::new(),
         };
         Ok((progress, from))
+    }
+
+    /// The bytes of the entries up to `range` in a bundle that is not full, if what is kept here is them.
+    fn known(&self, range: &CompactRange) -> Vec<u8> {
+        let width = u64::from(TILE_WIDTH);
+        let (first, part) = (range.size() / width, range.size() % width);
+        let width = u16::try_from(part).unwrap_or(0);
+        let mut bytes = self.mirror.partial(first);
+        bytes.truncate(bundles::length(&bytes, width));
+        let fit = parse_bundle(&bytes, width).is_ok_and(|entries| {
+            let leaves: Vec<_> = entries.into_iter().map(leaf_hash).collect();
+            fits(range, &leaves)
+        });
+        if fit { bytes } else { Vec::new() }
     }
 
     /// Reads the beginning of the log from the copy here, when there is one and it is the log's.
@@ -233,4 +252,11 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+/// Says whether `leaves` are the last ones of `range`: those since the last full bundle. None fit anywhere.
+fn fits(range: &CompactRange, leaves: &[[u8; 32]]) -> bool {
+    let mut again = range.before_part(u64::from(TILE_WIDTH));
+    leaves.iter().for_each(|leaf| again.append(*leaf));
+    leaves.is_empty() || again == *range
 }

@@ -98,7 +98,7 @@ pub fn gatebin_path(state_dir: &Path) -> PathBuf {
 /// The newest trust root that follows from the pinned one, every step verified.
 ///
 /// # Errors
-/// [`ApplyError::NotEnrolled`], or what is wrong with a root.
+/// [`ApplyError::NotEnrolled`], or what is wrong with the pinned root.
 pub fn trust_root(config: &Config) -> Result<PinnedRoot, ApplyError> {
     let path = pin_path(config);
     let note = match file::read_owned(&path, MAX_ROOT_SIZE) {
@@ -111,7 +111,7 @@ pub fn trust_root(config: &Config) -> Result<PinnedRoot, ApplyError> {
     let root = TrustRoot::verify_initial(&note).map_err(|error| ApplyError::Root(path, error))?;
     let mut pinned = PinnedRoot { root, note };
     for _ in 0..MAX_SUCCESSORS {
-        let Some(next) = successor(config, &pinned)? else {
+        let Some(next) = successor(config, &pinned) else {
             break;
         };
         pinned = next;
@@ -125,20 +125,16 @@ pub fn pin_path(config: &Config) -> PathBuf {
     config.trust_dir().join("root.note")
 }
 
-/// The next version, if sync has brought one. These files are the sync user's, so only signatures count.
-fn successor(config: &Config, pinned: &PinnedRoot) -> Result<Option<PinnedRoot>, ApplyError> {
+/// The next version, if sync has brought one.
+///
+/// These files are the sync user's: only signatures count, and what has none is as good as no file,
+/// so that nobody can keep root from applying its configuration with a file of junk.
+fn successor(config: &Config, pinned: &PinnedRoot) -> Option<PinnedRoot> {
     let name = format!("{}.note", pinned.root.version.saturating_add(1));
     let path = config.state_dir.join("log/root").join(name);
-    let note = match file::read_capped(&path, MAX_ROOT_SIZE) {
-        Ok(note) => note,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(ApplyError::File(path, error)),
-    };
-    let root = pinned
-        .root
-        .verify_successor(&note)
-        .map_err(|error| ApplyError::Root(path, error))?;
-    Ok(Some(PinnedRoot { root, note }))
+    let note = file::read_capped(&path, MAX_ROOT_SIZE).ok()?;
+    let root = pinned.root.verify_successor(&note).ok()?;
+    Some(PinnedRoot { root, note })
 }
 
 /// Remembers the newest root where only root can write, so that nobody can make this node forget it.

@@ -210,7 +210,8 @@ fn roots(
     step: Step<'_>,
 ) -> Result<Roots, SyncError> {
     let mut roots = Roots::pinned(settings.pinned_root)?;
-    roots.walk(|version| Ok::<_, SyncError>(mirror.root(version)))?;
+    // A kept version that does not verify is as good as none: the ledger is asked for it again.
+    let _ = roots.walk(|version| Ok::<_, SyncError>(mirror.root(version)));
     let kept = roots.latest().root.version;
     roots.walk(|version| client::root_note(ledger, version).map_err(SyncError::from))?;
     for new in roots.all().filter(|version| version.root.version > kept) {

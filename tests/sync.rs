@@ -476,6 +476,25 @@ fn an_expired_or_foreign_trust_root_stops_the_sync() {
 }
 
 #[test]
+fn a_kept_trust_root_that_does_not_verify_is_fetched_again() {
+    let (mut ledger, node) = followed();
+    ledger.next_root(|root| root.expires += DAY);
+    ledger.index(NOW + 1);
+    let kept = node.state.path().join("log/root/2.note");
+    for junk in ["junk\n", ""] {
+        fs::write(&kept, junk).unwrap();
+        let report = node.sync(ledger.path(), NOW + 2).unwrap();
+        assert_eq!(report.root_version, 2);
+        assert_eq!(read(&kept), ledger.read("root/2.note"));
+    }
+    // The ledger's own answer is held to its signatures.
+    fs::write(&kept, "junk").unwrap();
+    ledger.write("root/2.note", b"junk");
+    let error = refused(&ledger, &node, NOW + 3);
+    assert!(matches!(error, SyncError::Roots(_)), "{error:?}");
+}
+
+#[test]
 fn a_note_from_the_future_names_both_clocks() {
     let (ledger, node) = followed();
     ledger.forge_note(|note| {

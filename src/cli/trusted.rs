@@ -11,14 +11,14 @@ use super::failure::{Failure, OrFail as _};
 use crate::apply::{self, ApplyError, PinnedRoot};
 use crate::config::Config;
 use crate::ledger::client::MAX_ROOT_NOTE;
-use crate::ledger::roots::{RootVersion, Roots};
+use crate::ledger::roots::{RootVersion, Roots, RootsError};
 use crate::sys::file;
 use crate::verdict::ReasonCode;
 
 /// Reads the newest trust root that follows from the pinned one, by what `state` has of the ledger.
 ///
 /// # Errors
-/// `configuration` when there is none, or one of them does not verify.
+/// `configuration` when there is none, or the pinned one does not verify.
 pub fn root(config: &Config, state: &Path) -> Result<PinnedRoot, Failure> {
     let code = ReasonCode::Configuration.exit_code();
     if is_root() && state == config.state_dir {
@@ -34,9 +34,11 @@ pub fn root(config: &Config, state: &Path) -> Result<PinnedRoot, Failure> {
     let what = || format!("the trust root '{}'", path.display());
     let note = read(&path).or_fail(code, what)?.ok_or_else(not_enrolled)?;
     let mut roots = Roots::pinned(&note).or_fail(code, what)?;
-    let walked: anyhow::Result<()> =
-        roots.walk(|version| Ok(read(&state.join(format!("log/root/{version}.note")))?));
-    walked.or_fail(code, || "the trust root's later versions")?;
+    // As for root: a later version that does not verify is as good as none, until sync brings it.
+    let _ = roots.walk(|version| {
+        let note = read(&state.join(format!("log/root/{version}.note")));
+        Ok::<_, RootsError>(note.ok().flatten())
+    });
     let RootVersion { root, note, .. } = roots.latest().clone();
     Ok(PinnedRoot { root, note })
 }

@@ -2,7 +2,8 @@
 //!
 //! Owns the bundles that were read (names and dates are looked up there), the
 //! compact range that the next sync goes on from, the trust root's versions and
-//! the evidence of lies. All of it can be lost: it costs time, not safety.
+//! the evidence of lies. All of it can be lost or replaced by junk: that costs
+//! time, not safety, and the next sync fetches what is missing.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};

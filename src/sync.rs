@@ -29,7 +29,7 @@ use crate::sys::file::read_capped;
 /// What to follow, and where to keep it.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings<'a> {
-    /// The same ledger in several places, best first; the next one is asked where one cannot be reached.
+    /// The same ledger in several places, best first; the next one is asked where one fails.
     pub sources: &'a [String],
     /// The state directory, such as `/var/lib/vcn-hook`.
     pub state_dir: &'a Path,
@@ -68,7 +68,7 @@ pub type Step<'a> = &'a mut dyn FnMut(&'static str) -> io::Result<()>;
 /// Brings the node's allowlist up to the ledger's, if everything about it is right.
 ///
 /// # Errors
-/// [`SyncError`]; the installed allowlist is then what it was.
+/// [`SyncError`], the first source's; the installed allowlist is then what it was.
 pub fn run(settings: &Settings<'_>, now: u64) -> Result<SyncReport, SyncError> {
     run_stepwise(settings, now, &mut |_| Ok(()))
 }
@@ -85,17 +85,20 @@ pub fn run_stepwise(
     // One at a time, and never beside a start: the gate takes no lock.
     let mirror = Mirror::open(settings.state_dir)?;
     let _lock = mirror.lock()?;
-    let mut last = SyncError::NoSource;
+    let mut first = None;
     for source in settings.sources {
         let answered = client::open(source)
             .map_err(SyncError::from)
             .and_then(|ledger| follow(settings, &mirror, ledger.as_ref(), now, step));
         match answered {
-            Err(error) if error.is_unreachable() => last = error,
+            // Whatever one source shows, another may be whole. What is wrong here is so for all.
+            Err(error) if error.fault() != Fault::Local => {
+                first.get_or_insert(error);
+            }
             answered => return answered,
         }
     }
-    Err(last)
+    Err(first.unwrap_or(SyncError::NoSource))
 }
 
 /// The steps, in the order in which each makes the next one safe.

@@ -526,6 +526,34 @@ fn a_ledger_that_cannot_be_reached_is_asked_elsewhere() {
     assert_eq!(report.source, here);
 }
 
+#[test]
+fn a_mirror_that_is_wrong_in_any_way_is_passed_over_and_the_first_error_told() {
+    let (mut ledger, node) = followed();
+    let old = ledger.backup();
+    ledger.trust(&["c"]);
+    ledger.index(NOW + 1);
+    let note = ledger.index(NOW + 1).note;
+    node.store().advance_high_water(&note).unwrap();
+    let forked = ledger.backup();
+    fs::write(forked.path().join("tile/entries/000.p/3"), "junk").unwrap();
+    let empty = tempfile::tempdir().unwrap();
+    let place = |path: &std::path::Path| path.display().to_string();
+    let bad = [old.path(), forked.path(), empty.path()].map(place);
+    let faults = bad.clone().map(|bad| refused_from(&node, &[bad]).fault());
+    assert_eq!(
+        faults,
+        [Fault::RolledBack, Fault::Tampered, Fault::NoAllowlist]
+    );
+    let error = refused_from(&node, &bad);
+    assert!(matches!(error, SyncError::RolledBack(_)), "{error:?}");
+    let here = place(ledger.path());
+    let sources = [bad.as_slice(), std::slice::from_ref(&here)].concat();
+    let report = node
+        .sync_from(&sources, false, NOW + 1, &mut |_| Ok(()))
+        .unwrap();
+    assert_eq!(report.source, here);
+}
+
 fn refused_from(node: &Node, sources: &[String]) -> SyncError {
     node.sync_from(sources, false, NOW + 1, &mut |_| Ok(()))
         .unwrap_err()

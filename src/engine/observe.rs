@@ -201,7 +201,7 @@ fn of_state(
             continue;
         }
         // Most containers have no others, and then nothing needs to be looked up.
-        let plain = is_dockers_own(root, source) && !source.starts_with(root.join("volumes"));
+        let plain = is_dockers_own(root, source) && source.starts_with(root.join("containers"));
         if *is_init || plain {
             continue;
         }

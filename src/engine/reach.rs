@@ -64,6 +64,8 @@ fn is_dockers_own_name(name: &Path) -> bool {
         ["containers", _, "hosts" | "hostname" | "resolv.conf"] => name.components().count() == 3,
         ["containers", _, "mounts", "shm" | "secrets"] => true,
         ["volumes", _, "_data", ..] => true,
+        // Where it mounts a part of a volume on the way; what that is, the place in the file system says.
+        ["tmp", name] => name.starts_with("safe-mount"),
         _ => false,
     }
 }
@@ -223,6 +225,9 @@ mod tests {
             ("containers/abc/config.v2.json", false),
             ("containers/abc/hosts/x", false),
             ("containers/abc", false),
+            ("tmp/safe-mount123", true),
+            ("tmp/safe-mount123/x", false),
+            ("tmp/x", false),
             ("volumes/data", false),
             ("volumes/metadata.db", false),
             ("overlay2/x/diff", false),

@@ -2,7 +2,8 @@
 //!
 //! Owns how a symlink in an image is followed without ever leaving the image:
 //! `openat2(2)` with `RESOLVE_IN_ROOT` where the path exists and has no
-//! symlinks, else one component after the other.
+//! symlinks, else one component after the other. `..` is never taken out as
+//! text: behind a symlink it leads elsewhere.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -12,7 +13,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::Mode;
 
 /// The kernel's own limit, `MAXSYMLINKS`, is 40; runtimes that resolve paths themselves allow 255.
@@ -31,6 +32,9 @@ pub struct Found {
     pub path: PathBuf,
     /// Whether something is there.
     pub exists: bool,
+    /// The symlinks that were followed, and what `..` led out of: whatever replaces one of these
+    /// makes the path lead elsewhere.
+    pub through: Vec<PathBuf>,
 }
 
 impl Root {
@@ -49,15 +53,17 @@ impl Root {
     /// # Errors
     /// The operating system's, among them too many symlinks.
     pub fn resolve(&self, path: &Path) -> io::Result<Found> {
+        if path.components().any(|part| part == Component::ParentDir) {
+            return self.walk(path);
+        }
         let plain = cleaned(path);
         match self.open_at(&plain, OFlag::O_PATH) {
             Ok(_) => Ok(Found {
                 path: plain,
                 exists: true,
+                through: Vec::new(),
             }),
-            Err(Errno::ELOOP | Errno::ENOENT | Errno::ENOTDIR | Errno::ENOSYS | Errno::EAGAIN) => {
-                self.walk(path)
-            }
+            Err(Errno::ELOOP | Errno::ENOENT | Errno::ENOTDIR | Errno::EAGAIN) => self.walk(path),
             Err(error) => Err(error.into()),
         }
     }
@@ -89,10 +95,14 @@ impl Root {
     }
 
     fn open_at(&self, path: &Path, flags: OFlag) -> Result<OwnedFd, Errno> {
+        let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS;
         let how = OpenHow::new()
             .flags(flags | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS);
-        openat2(&self.directory, path, how)
+            .resolve(resolve);
+        match openat2(&self.directory, path, how) {
+            Err(Errno::ENOSYS) => open_step_by_step(&self.directory, path, flags),
+            opened => opened,
+        }
     }
 
     /// Resolves as runtimes do (`filepath-securejoin`): nothing leads out of the root, and names that
@@ -103,8 +113,10 @@ impl Root {
         // Names at the end of `done` that do not exist; nothing below them does.
         let mut missing = 0_usize;
         let mut links = 0;
+        let mut through = Vec::new();
         while let Some(name) = todo.pop() {
             if name == ".." {
+                through.push(Path::new("/").join(&done));
                 done.pop();
                 missing = missing.saturating_sub(1);
                 continue;
@@ -121,6 +133,7 @@ impl Root {
                     if links > MAX_LINKS {
                         return Err(Errno::ELOOP.into());
                     }
+                    through.push(Path::new("/").join(&next));
                     if Path::new(&target).is_absolute() {
                         done = PathBuf::new();
                     }
@@ -138,6 +151,7 @@ impl Root {
         Ok(Found {
             path: Path::new("/").join(done),
             exists: missing == 0,
+            through,
         })
     }
 }
@@ -150,10 +164,54 @@ pub fn plain_inode(path: &Path) -> io::Result<Option<u64>> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-    match openat2(AT_FDCWD, path, how) {
+    let opened = match openat2(AT_FDCWD, path, how) {
+        Err(Errno::ENOSYS) => {
+            nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+                .and_then(|top| open_step_by_step(&top, path, OFlag::O_PATH))
+        }
+        opened => opened,
+    };
+    match opened {
         Ok(there) => Ok(Some(File::from(there).metadata()?.ino())),
         Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// What `openat2` does, for kernels before Linux 5.6: no symlink is followed, and `..` is refused.
+fn open_step_by_step(top: &OwnedFd, path: &Path, flags: OFlag) -> Result<OwnedFd, Errno> {
+    let names = names(path);
+    if names.iter().any(|name| name == "..") {
+        return Err(Errno::EINVAL);
+    }
+    let step = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut at = openat(top, ".", step, Mode::empty())?;
+    for name in names.iter().rev() {
+        let next = openat(&at, name.as_os_str(), step, Mode::empty())?;
+        let next = File::from(next);
+        // Opened by `O_PATH`, a symlink is itself.
+        let kind = next.metadata().map_err(|_| Errno::EIO)?.file_type();
+        if kind.is_symlink() {
+            return Err(Errno::ELOOP);
+        }
+        at = next.into();
+    }
+    if flags.contains(OFlag::O_PATH) {
+        return Ok(at);
+    }
+    match names.first() {
+        // Once more by its name, because `O_PATH` cannot be turned into reading without `/proc`.
+        Some(name) => {
+            let parent = path.parent().unwrap_or(path);
+            let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            openat(
+                open_step_by_step(top, parent, OFlag::O_PATH)?,
+                name.as_os_str(),
+                flags,
+                Mode::empty(),
+            )
+        }
+        None => openat(&at, ".", flags | OFlag::O_CLOEXEC, Mode::empty()),
     }
 }
 
@@ -204,7 +262,8 @@ mod tests {
 
     use nix::errno::Errno;
 
-    use super::{Found, Root, cleaned};
+    use super::{Found, Root, cleaned, open_step_by_step};
+    use nix::fcntl::OFlag;
 
     #[test]
     fn follows_symlinks_inside_the_root_only() {
@@ -234,17 +293,60 @@ mod tests {
             ("/", "/", true),
             ("", "/", true),
         ] {
-            let expected = Found {
-                path: resolved.into(),
-                exists,
-            };
             let found = opened.resolve(Path::new(path)).expect("it resolves");
-            assert_eq!(found, expected, "{path}");
+            let expected = (Path::new(resolved), exists);
+            assert_eq!((found.path.as_path(), found.exists), expected, "{path}");
         }
         let error = opened
             .resolve(Path::new("/loop"))
             .expect_err("it never ends");
         assert_eq!(error.raw_os_error(), Some(Errno::ELOOP as i32));
+    }
+
+    #[test]
+    fn two_dots_leave_the_target_of_a_symlink() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        std::fs::create_dir_all(root.path().join("usr/lib")).expect("made");
+        std::fs::create_dir_all(root.path().join("etc")).expect("made");
+        std::fs::write(root.path().join("etc/hostname"), b"").expect("written");
+        symlink("usr/lib", root.path().join("lib")).expect("linked");
+        let found = Root::open(root.path())
+            .expect("it is there")
+            .resolve(Path::new("/lib/../etc/hostname"))
+            .expect("it resolves");
+        let expected = Found {
+            path: "/usr/etc/hostname".into(),
+            exists: false,
+            through: vec!["/lib".into(), "/usr/lib".into()],
+        };
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn old_kernels_follow_no_symlink_either() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        std::fs::create_dir_all(root.path().join("usr/bin")).expect("made");
+        std::fs::write(root.path().join("usr/bin/sh"), b"").expect("written");
+        symlink("usr/bin", root.path().join("bin")).expect("linked");
+        symlink("sh", root.path().join("usr/bin/dash")).expect("linked");
+        let opened = Root::open(root.path()).expect("it is there");
+        for path in [
+            "/",
+            "/usr/bin",
+            "/usr/bin/sh",
+            "/bin/sh",
+            "/bin",
+            "/usr/bin/dash",
+            "/none",
+            "/usr/bin/sh/x",
+        ] {
+            for flags in [OFlag::O_PATH, OFlag::O_RDONLY] {
+                let path = Path::new(path);
+                let new = opened.open_at(path, flags).map(|_| ());
+                let old = open_step_by_step(&opened.directory, path, flags).map(|_| ());
+                assert_eq!(new, old, "{path:?} {flags:?}");
+            }
+        }
     }
 
     #[test]

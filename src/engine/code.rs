@@ -1,6 +1,6 @@
 //! Where the code of a container is: what runs first, what loads it, and where it looks for more.
 //!
-//! Owns how a command becomes a file (`PATH`, symlinks, `PT_INTERP`, `#!`).
+//! Owns how a command becomes a file (`PATH`, symlinks, interpreters).
 //! Reads the root file system as it is mounted, before anything of the bundle
 //! is mounted over it.
 
@@ -8,11 +8,12 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::bundle::Process;
-use crate::sys::lookup::{Found, Root, read_start};
+use super::interpreter::{Interpreter, interpreter};
+use crate::sys::lookup::{Found, Root};
 
 /// What a runtime looks through when the process has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -30,18 +31,27 @@ const LIBRARIES: [&str; 9] = [
     "/usr/local/lib",
 ];
 
-/// What tells the linker to load something else.
-const LINKER: [&str; 4] = [
+/// What tells the linker to load something else; musl has a list for each architecture.
+const LINKER: [&str; 12] = [
     "/etc/ld.so.cache",
     "/etc/ld.so.conf",
     "/etc/ld.so.conf.d",
     "/etc/ld.so.preload",
+    "/etc/ld-musl-x86_64.path",
+    "/etc/ld-musl-i386.path",
+    "/etc/ld-musl-aarch64.path",
+    "/etc/ld-musl-armhf.path",
+    "/etc/ld-musl-powerpc64le.path",
+    "/etc/ld-musl-s390x.path",
+    "/etc/ld-musl-riscv64.path",
+    "/etc/ld-musl-loongarch64.path",
 ];
+
+/// Variables by which linkers find code. A `$` in one stands for what only the linker knows.
+const LINKER_VARIABLES: [&str; 3] = ["LD_LIBRARY_PATH", "LD_PRELOAD", "LD_AUDIT"];
 
 /// A script may name a script as its interpreter; Linux follows four.
 const MAX_INTERPRETERS: usize = 5;
-/// The longest `PT_INTERP` that Linux loads.
-const MAX_PATH: usize = 4096;
 
 /// The places of a container's code, as the container sees them, without symlinks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -50,53 +60,79 @@ pub struct Code {
     pub files: Vec<PathBuf>,
     /// Directories of which everything counts.
     pub directories: Vec<PathBuf>,
+    /// Symlinks on the way to any of these, and what `..` led out of: if another is there, so is other code.
+    pub through: Vec<PathBuf>,
+    /// The variable that makes the linker look where nobody can say.
+    pub anywhere: Option<&'static str>,
 }
 
 impl Code {
-    /// Finds the code of a process. Besides its own program, `also` names one that it will start.
+    /// Finds the code of a process. Besides its own program, `also` names others that it may start.
     ///
     /// # Errors
     /// The operating system's.
-    pub fn of(root: &Root, process: &Process, also: Option<&str>) -> io::Result<Self> {
-        let search = search_path(root, process)?;
+    pub fn of(root: &Root, process: &Process, also: &[String]) -> io::Result<Self> {
         let mut code = Self::default();
+        let search = code.search_path(root, process)?;
         for directory in &search {
-            code.add_directory(directory.clone());
+            code.add_directory(directory.path.clone());
         }
         for directory in LIBRARIES {
-            code.add_directory(root.resolve(Path::new(directory))?);
+            let directory = code.resolve(root, Path::new(directory))?.path;
+            code.add_directory(directory);
         }
-        for directory in variable(process, "LD_LIBRARY_PATH").flat_map(split_list) {
-            code.add_directory(root.resolve(&process.cwd.join(directory))?);
-        }
-        for file in LINKER {
-            code.files.push(root.resolve(Path::new(file))?.path);
-        }
-        let preloaded = variable(process, "LD_PRELOAD").chain(variable(process, "LD_AUDIT"));
-        for file in preloaded.flat_map(|list| list.split([':', ' '])) {
-            if file.contains('/') {
-                code.files.push(root.resolve(&process.cwd.join(file))?.path);
-            }
-        }
-        for command in process
-            .args
-            .first()
-            .map(String::as_str)
-            .into_iter()
-            .chain(also)
-        {
-            if let Some(program) = find(root, command, &search, &process.cwd)? {
-                code.add_program(root, &program, &search)?;
+        code.add_linkers(root, process)?;
+        let (search, cwd) = (search.as_slice(), process.cwd.as_path());
+        let at = Place { search, cwd };
+        for command in process.args.first().into_iter().chain(also) {
+            if let Some(program) = code.find(root, OsStr::new(command), &at)? {
+                code.add_program(root, program, &at)?;
             }
         }
         Ok(code)
     }
 
+    /// Adds what the linker reads besides its own directories.
+    fn add_linkers(&mut self, root: &Root, process: &Process) -> io::Result<()> {
+        for file in LINKER {
+            let file = self.resolve(root, Path::new(file))?.path;
+            self.files.push(file);
+        }
+        let has_dollar = |name: &&str| variable(process, name).any(|value| value.contains('$'));
+        self.anywhere = LINKER_VARIABLES.into_iter().find(has_dollar);
+        for list in variable(process, "LD_LIBRARY_PATH") {
+            // What separates for one of glibc and musl is part of the name for the other.
+            let directories = list.split([':', ';']).chain(list.split([':', '\n']));
+            for directory in directories {
+                let directory = self.resolve(root, &process.cwd.join(directory))?.path;
+                self.add_directory(directory);
+            }
+        }
+        for list in variable(process, "LD_PRELOAD").chain(variable(process, "LD_AUDIT")) {
+            let spaced = |c: char| c == ':' || c.is_ascii_whitespace() || c == '\x0b';
+            let files = list.split([':', ' ']).chain(list.split(spaced));
+            for file in files
+                .chain(list.split(':'))
+                .filter(|file| file.contains('/'))
+            {
+                let file = self.resolve(root, &process.cwd.join(file))?.path;
+                if !self.files.contains(&file) {
+                    self.files.push(file);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The place of code that a mount at `destination` (without symlinks) would cover.
     #[must_use]
-    pub fn covered_by(&self, destination: &Path) -> Option<&Path> {
+    pub fn covered_by<'a>(&'a self, destination: &'a Path) -> Option<&'a Path> {
+        if is_musl_list(destination) {
+            return Some(destination);
+        }
         let above = |place: &&PathBuf| place.starts_with(destination);
-        let covered = self.files.iter().chain(&self.directories).find(above);
+        let places = self.files.iter().chain(&self.directories);
+        let covered = places.chain(&self.through).find(above);
         let within = || {
             self.directories
                 .iter()
@@ -111,41 +147,96 @@ impl Code {
         self.files.iter().map(PathBuf::as_path).filter(lists)
     }
 
-    fn add_directory(&mut self, found: Found) {
+    fn resolve(&mut self, root: &Root, path: &Path) -> io::Result<Found> {
+        let mut found = root.resolve(path)?;
+        for place in found.through.drain(..) {
+            // Nothing but a mount over everything replaces `/`, and that covers all code anyway.
+            if place != Path::new("/") && !self.through.contains(&place) {
+                self.through.push(place);
+            }
+        }
+        Ok(found)
+    }
+
+    fn add_directory(&mut self, path: PathBuf) {
         // A search path of `/` would make everything code; what is searched there is a file of its own.
-        if found.path != Path::new("/") && !self.directories.contains(&found.path) {
-            self.directories.push(found.path);
+        if path != Path::new("/") && !self.directories.contains(&path) {
+            self.directories.push(path);
         }
     }
 
+    /// Every directory of every `PATH` that the process is given; runtimes differ in which one they take.
+    fn search_path(&mut self, root: &Root, process: &Process) -> io::Result<Vec<Found>> {
+        let mut lists = variable(process, "PATH").peekable();
+        let default = lists.peek().is_none().then_some(DEFAULT_PATH);
+        lists
+            .chain(default)
+            .flat_map(|list| list.split(':'))
+            .map(|directory| self.resolve(root, &process.cwd.join(directory)))
+            .collect()
+    }
+
+    /// Finds what a command runs. Where the image has nothing, whatever is mounted there would run.
+    fn find(&mut self, root: &Root, command: &OsStr, at: &Place<'_>) -> io::Result<Option<Found>> {
+        if command.as_bytes().contains(&b'/') {
+            return self.resolve(root, &at.cwd.join(command)).map(Some);
+        }
+        for directory in at.search {
+            let found = self.resolve(root, &directory.path.join(command))?;
+            if found.exists && root.open_file(&found.path)?.is_some_and(is_executable) {
+                return Ok(Some(found));
+            }
+            // All other directories count as a whole.
+            if directory.path == Path::new("/") {
+                self.files.push(found.path);
+            }
+        }
+        Ok(None)
+    }
+
     /// Adds a program and whatever the kernel loads to run it.
-    fn add_program(&mut self, root: &Root, program: &Path, search: &[Found]) -> io::Result<()> {
-        let mut next = Some(program.to_path_buf());
+    fn add_program(&mut self, root: &Root, program: Found, at: &Place<'_>) -> io::Result<()> {
+        let mut next = Some(program);
         for _ in 0..MAX_INTERPRETERS {
             let Some(program) = next.take() else { break };
-            self.files.push(program.clone());
-            let Some(file) = root.open_file(&program)? else {
+            self.files.push(program.path.clone());
+            if !program.exists {
+                break;
+            }
+            let Some(file) = root.open_file(&program.path)? else {
                 break;
             };
             let Interpreter { path, argument } = interpreter(&file)?;
             if let Some(path) = path {
-                let found = root.resolve(Path::new(OsStr::from_bytes(&path)))?;
+                let found = self.resolve(root, &at.cwd.join(OsStr::from_bytes(&path)))?;
                 if found.path.file_name() == Some("env".as_ref())
-                    && let Some(command) = argument.as_deref().and_then(|a| str::from_utf8(a).ok())
-                    && let Some(program) = find(root, command, search, Path::new("/"))?
+                    && let Some(command) = &argument
+                    && let Some(program) = self.find(root, OsStr::from_bytes(command), at)?
                 {
-                    self.files.push(program);
+                    self.files.push(program.path);
                 }
-                if found.exists {
-                    next = Some(found.path);
-                } else {
-                    // Whatever is mounted there would be what runs.
-                    self.files.push(found.path);
-                }
+                next = Some(found);
             }
         }
         Ok(())
     }
+}
+
+/// From where a command is looked up.
+struct Place<'a> {
+    search: &'a [Found],
+    cwd: &'a Path,
+}
+
+fn is_executable(file: File) -> bool {
+    file.metadata()
+        .is_ok_and(|metadata| metadata.mode() & 0o111 != 0)
+}
+
+/// musl looks for its list beside where it is installed itself, under an architecture's name.
+fn is_musl_list(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    name.starts_with(b"ld-musl-") && name.ends_with(b".path")
 }
 
 fn variable<'a>(process: &'a Process, name: &'a str) -> impl Iterator<Item = &'a str> {
@@ -155,121 +246,12 @@ fn variable<'a>(process: &'a Process, name: &'a str) -> impl Iterator<Item = &'a
         .filter_map(move |entry| entry.strip_prefix(name)?.strip_prefix('='))
 }
 
-fn split_list(list: &str) -> impl Iterator<Item = &str> {
-    list.split([':', ';'])
-}
-
-/// Every directory of every `PATH` that the process is given; runtimes differ in which one they take.
-fn search_path(root: &Root, process: &Process) -> io::Result<Vec<Found>> {
-    let mut lists = variable(process, "PATH").peekable();
-    let default = lists.peek().is_none().then_some(DEFAULT_PATH);
-    lists
-        .chain(default)
-        .flat_map(|list| list.split(':'))
-        .map(|directory| root.resolve(&process.cwd.join(directory)))
-        .collect()
-}
-
-fn find(root: &Root, command: &str, search: &[Found], cwd: &Path) -> io::Result<Option<PathBuf>> {
-    let candidates: Vec<PathBuf> = if command.contains('/') {
-        vec![cwd.join(command)]
-    } else {
-        let there = search.iter().filter(|directory| directory.exists);
-        there
-            .map(|directory| directory.path.join(command))
-            .collect()
-    };
-    for candidate in candidates {
-        let found = root.resolve(&candidate)?;
-        if found.exists {
-            return Ok(Some(found.path));
-        }
-    }
-    Ok(None)
-}
-
-/// How a program is run.
-#[derive(Default)]
-struct Interpreter {
-    /// What the kernel loads to run it.
-    path: Option<Vec<u8>>,
-    /// What a script's `env` is told to run.
-    argument: Option<Vec<u8>>,
-}
-
-fn interpreter(file: &File) -> io::Result<Interpreter> {
-    let start = read_start::<1024>(file)?;
-    if let Some(line) = start.strip_prefix(b"#!") {
-        let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let mut words = line
-            .split(|byte| matches!(byte, b' ' | b'\t'))
-            .filter(|word| !word.is_empty())
-            .map(<[u8]>::to_vec);
-        return Ok(Interpreter {
-            path: words.next(),
-            // `env -S` splits what follows; its own options say nothing of the program.
-            argument: words.find(|word| !word.starts_with(b"-")),
-        });
-    }
-    Ok(Interpreter {
-        path: elf_interpreter(file, &start)?,
-        argument: None,
-    })
-}
-
-/// Finds `PT_INTERP` (ELF-64 and ELF-32, `elf(5)`), in this machine's byte order only: no other runs.
-fn elf_interpreter(file: &File, start: &[u8]) -> io::Result<Option<Vec<u8>>> {
-    const PT_INTERP: u64 = 3;
-    let wide = match start {
-        [0x7f, b'E', b'L', b'F', 2, ..] => true,
-        [0x7f, b'E', b'L', b'F', 1, ..] => false,
-        _ => return Ok(None),
-    };
-    let word = if wide { 8 } else { 4 };
-    let (table, size, count) = if wide { (32, 54, 56) } else { (28, 42, 44) };
-    let table = number(start, table, word);
-    let (size, count) = (number(start, size, 2), number(start, count, 2));
-    // A header has 56 or 32 bytes; more of them than this, no linker writes.
-    if !(32..=64).contains(&size) || count > 512 {
-        return Ok(None);
-    }
-    let mut headers = vec![0; usize::try_from(size * count).unwrap_or(0)];
-    if file.read_exact_at(&mut headers, table).is_err() {
-        return Ok(None);
-    }
-    let found = headers
-        .chunks_exact(usize::try_from(size).unwrap_or(1))
-        .find(|header| number(header, 0, 4) == PT_INTERP);
-    let Some(header) = found else { return Ok(None) };
-    let (offset, length) = if wide { (8, 32) } else { (4, 16) };
-    let length = usize::try_from(number(header, length, word)).unwrap_or(MAX_PATH);
-    let mut path = vec![0; length.min(MAX_PATH)];
-    let read = file.read_at(&mut path, number(header, offset, word))?;
-    path.truncate(read);
-    let end = path
-        .iter()
-        .position(|byte| *byte == 0)
-        .unwrap_or(path.len());
-    path.truncate(end);
-    Ok((!path.is_empty()).then_some(path))
-}
-
-/// A number of `length` bytes at `at`; 0 when it is outside.
-fn number(bytes: &[u8], at: usize, length: usize) -> u64 {
-    let mut whole = [0_u8; 8];
-    let found = bytes.get(at..).unwrap_or_default().iter().take(length);
-    for (slot, byte) in whole.iter_mut().zip(found) {
-        *slot = *byte;
-    }
-    u64::from_le_bytes(whole)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
     use std::path::{Path, PathBuf};
 
-    use super::Code;
+    use super::{Code, LINKER_VARIABLES};
     use crate::engine::bundle::Process;
     use crate::sys::lookup::Root;
 
@@ -281,7 +263,9 @@ mod tests {
             for (name, bytes) in files {
                 let path = image.0.path().join(name);
                 std::fs::create_dir_all(path.parent().expect("it has one")).expect("made");
-                std::fs::write(path, bytes).expect("written");
+                std::fs::write(&path, bytes).expect("written");
+                let everybody = std::fs::Permissions::from_mode(0o755);
+                std::fs::set_permissions(&path, everybody).expect("permitted");
             }
             image
         }
@@ -295,7 +279,7 @@ mod tests {
                 ..Process::default()
             };
             let root = Root::open(self.0.path()).expect("it is there");
-            Code::of(&root, &process, None).expect("it can be read")
+            Code::of(&root, &process, &[]).expect("it can be read")
         }
     }
 
@@ -360,5 +344,55 @@ mod tests {
             let covered = code.covered_by(Path::new(destination));
             assert_eq!(covered.is_some(), covers, "{destination}: {covered:?}");
         }
+    }
+
+    #[test]
+    fn what_only_a_mount_has_is_code() {
+        let image = Image::new(&[("usr/bin/app", b""), ("etc/hostname", b"")]);
+        symlink("usr/lib", image.0.path().join("lib")).expect("linked");
+        symlink("/usr/bin/app", image.0.path().join("etc/app")).expect("linked");
+        for (args, env, destination) in [
+            (&["/x/evil"][..], &[][..], "/x"),
+            (&["./evil"], &[], "/evil"),
+            (&["evil"], &["PATH=/x:/usr/bin"], "/x"),
+            (&["evil"], &["PATH=/"], "/evil"),
+            (&["/lib/../etc/hostname"], &[], "/usr/etc"),
+            (&["/x/link/../../evil"], &[], "/x"),
+            (&["/etc/app"], &[], "/etc/app"),
+            (&["/usr/bin/app"], &[], "/lib"),
+        ] {
+            let code = image.code(args, env);
+            let covered = code.covered_by(Path::new(destination));
+            assert!(
+                covered.is_some(),
+                "{args:?} {env:?} {destination}: {code:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_linkers_lists_are_read_as_every_linker_reads_them() {
+        let image = Image::new(&[]);
+        for (variable, destination) in [
+            ("LD_PRELOAD=/a/x.so\t/b/y.so", "/b"),
+            ("LD_PRELOAD=/a/x.so\n/b/y.so", "/b"),
+            ("LD_PRELOAD=/a:/b/y.so", "/b"),
+            ("LD_AUDIT=/a/x.so:/b/y.so", "/b"),
+            ("LD_LIBRARY_PATH=/a\n/b", "/b"),
+            ("LD_LIBRARY_PATH=/a;/b", "/b/libc.so"),
+            ("LD_LIBRARY_PATH=/a;b", "/a;b"),
+            ("HOME=/", "/etc/ld-musl-x86_64.path"),
+            ("HOME=/", "/usr/local/etc/ld-musl-armel.path"),
+        ] {
+            let code = image.code(&["/app"], &[variable]);
+            let covered = code.covered_by(Path::new(destination));
+            assert!(covered.is_some(), "{variable:?} {destination}: {code:?}");
+            assert_eq!(code.anywhere, None, "{variable:?}");
+        }
+        for name in LINKER_VARIABLES {
+            let code = image.code(&["/app"], &[&format!("{name}=$ORIGIN/../x")]);
+            assert_eq!(code.anywhere, Some(name));
+        }
+        assert_eq!(image.code(&["/app"], &["PS1=$PWD"]).anywhere, None);
     }
 }

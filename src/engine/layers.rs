@@ -72,7 +72,7 @@ mod tests {
                 "/bin/app".into(),
                 "/bin/none".into(),
             ],
-            directories: Vec::new(),
+            ..Code::default()
         };
         let root = Root::open(&rootfs.path).unwrap();
         let look = || foreign(&root, &code, &rootfs).unwrap();

@@ -12,6 +12,7 @@ pub mod docker;
 pub mod docker_images;
 pub mod docker_store;
 pub mod host;
+mod interpreter;
 mod layers;
 pub mod mounts;
 mod observe;

@@ -77,7 +77,7 @@ pub fn facts(start: &Start, container: &Container, guarded: &Guarded) -> Result<
     };
     let mounts = Mounts::ask();
     below_rootfs(container, &mounts, &mut facts).map_err(failed)?;
-    over_code(&going, &code, &mut facts);
+    over_code(container, &going, &code, &mut facts);
     of_state(start, container, &going, &mounts, guarded, &mut facts)?;
     Ok(facts)
 }
@@ -109,18 +109,17 @@ pub(super) fn is_init(source: &Path) -> bool {
             .is_ok()
 }
 
-/// The command that an engine's init will start.
-fn behind_init<'a>(container: &'a Container, going: &[Going<'_>]) -> Option<&'a str> {
-    let args = &container.bundle.spec.process.args;
-    let first = Path::new(args.first()?);
-    let init = going.iter().find(|going| going.is_init)?;
-    if first != init.mount.destination {
-        return None;
+/// What an engine's init may start: the word after the `--` that engines write, else any word.
+fn behind_init<'a>(container: &'a Container, going: &[Going<'_>]) -> &'a [String] {
+    let Some((first, rest)) = container.bundle.spec.process.args.split_first() else {
+        return &[];
+    };
+    let is_init = |going: &Going<'_>| going.is_init && going.mount.destination == Path::new(first);
+    match rest {
+        _ if !going.iter().any(is_init) => &[],
+        [dashes, command, ..] if dashes == "--" => std::slice::from_ref(command),
+        words => words,
     }
-    let mut rest = args.iter().skip(1).map(String::as_str);
-    rest.by_ref()
-        .find(|word| *word == "--")
-        .and_then(|_| rest.next())
 }
 
 fn below_rootfs(container: &Container, mounts: &Mounts, facts: &mut Facts) -> io::Result<()> {
@@ -136,7 +135,7 @@ fn below_rootfs(container: &Container, mounts: &Mounts, facts: &mut Facts) -> io
     Ok(())
 }
 
-fn over_code(going: &[Going<'_>], code: &Code, facts: &mut Facts) {
+fn over_code(container: &Container, going: &[Going<'_>], code: &Code, facts: &mut Facts) {
     for Going {
         mount,
         source,
@@ -151,7 +150,13 @@ fn over_code(going: &[Going<'_>], code: &Code, facts: &mut Facts) {
         if *is_init || (is_bind(mount) && modules && its_place) {
             continue;
         }
-        if let Some(covered) = code.covered_by(destination) {
+        let covered = code.covered_by(destination).or_else(|| {
+            let anywhere = code
+                .anywhere
+                .filter(|_| brings_files(container, mount, source));
+            anywhere.map(Path::new)
+        });
+        if let Some(covered) = covered {
             facts.mounts.push(MountFinding {
                 fault: MountFault::OverCode,
                 source: source_of(mount, source),
@@ -159,6 +164,16 @@ fn over_code(going: &[Going<'_>], code: &Code, facts: &mut Facts) {
                 touches: covered.to_path_buf(),
             });
         }
+    }
+}
+
+/// Whether a mount may hold files of somebody's choice.
+fn brings_files(container: &Container, mount: &Mount, source: &Path) -> bool {
+    let root = &container.engine_root;
+    if is_bind(mount) {
+        !is_dockers_own(root, source) || source.starts_with(root.join("volumes"))
+    } else {
+        !OWN_KINDS.contains(&mount.kind.as_str())
     }
 }
 

@@ -56,7 +56,13 @@ pub fn since_first_start(rootfs: &Rootfs, code: &Code, explained: &Explained) ->
     };
     let mut walk = Walk::new(rootfs, upper, explained);
     for place in code.files.iter().chain(&code.directories) {
-        walk.toward(place)?;
+        if walk.leads_to(place)? {
+            // A directory that the walk only passes through on its way is the image's.
+            walk.below(place, &|_| false)?;
+        }
+    }
+    for place in &code.through {
+        walk.leads_to(place)?;
     }
     Ok(match walk.findings {
         findings if findings.is_empty() => Upper::Clean,
@@ -86,31 +92,31 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Walks down to `place`, then through it. Nothing on the way may replace what is below.
-    fn toward(&mut self, place: &Path) -> io::Result<()> {
+    /// Walks down to `place`, and says whether the layer has such a directory. Nothing on the way may
+    /// replace what is below.
+    fn leads_to(&mut self, place: &Path) -> io::Result<bool> {
         if self.absent.iter().any(|absent| place.starts_with(absent)) {
-            return Ok(());
+            return Ok(false);
         }
         let mut path = PathBuf::from("/");
         for name in place.components().skip(1) {
             path.push(name);
             let Some(metadata) = metadata(&self.on_disk(&path))? else {
                 self.absent.push(path);
-                return Ok(());
+                return Ok(false);
             };
             if !metadata.is_dir() {
                 if !self.is_explained_file(&path, &metadata) {
                     self.find(&path);
                 }
-                return Ok(());
+                return Ok(false);
             }
             if self.hides(&path)? {
                 self.find(&path);
-                return Ok(());
+                return Ok(false);
             }
         }
-        // A directory that the walk only passes through on its way is the image's.
-        self.below(place, &|_| false)
+        Ok(true)
     }
 
     /// Looks at everything in the directory `path`. New directories count only if `strict` says so.
@@ -313,6 +319,8 @@ mod tests {
         let code = Code {
             files: paths(&["/srv/app/main"]),
             directories: paths(&["/usr/bin", "/usr/lib"]),
+            through: paths(&["/etc/alternatives/app", "/opt"]),
+            anywhere: None,
         };
         for (entries, changed) in [
             (&["var/log/app=", "srv/app/data=", "tmp/x="][..], &[][..]),
@@ -325,6 +333,8 @@ mod tests {
                 &["/usr/lib/python/deep/x.so"],
             ),
             (&["usr/share/x="], &[]),
+            (&["etc/alternatives/app"], &["/etc/alternatives/app"]),
+            (&["opt/data="], &[]),
         ] {
             let layers = Layers::new();
             layers.make(entries);
@@ -341,7 +351,7 @@ mod tests {
     fn a_mount_point_among_code_is_no_change() {
         let code = Code {
             files: paths(&["/etc/hosts"]),
-            directories: Vec::new(),
+            ..Code::default()
         };
         let layers = Layers::new();
         layers.make(&["etc/hosts"]);

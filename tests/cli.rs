@@ -401,6 +401,28 @@ fn a_revoked_key_vouches_for_nothing() {
 }
 
 #[test]
+fn one_image_under_two_names_is_stated_in_one_call() {
+    let machine = Sandbox::enrolled();
+    let (one, config) = machine.layout("one", "the same");
+    let (two, same) = machine.layout("two", "the same");
+    let (other, _) = machine.layout("other", "another");
+    assert_eq!(config, same);
+    let size = || machine.json(&["status"])["allowlist"]["logSize"].clone();
+    for (verb, entries, code) in [("notarize", 3, 0), ("unsupport", 6, 3), ("untrust", 9, 1)] {
+        // The same name twice says nothing new; another name does, after the first one.
+        let answers = machine.json(&[verb, &one, &other, &two, &one, &other]);
+        let answers = answers.as_array().unwrap();
+        let asked: Vec<_> = answers.iter().map(|answer| &answer["asset"]).collect();
+        assert_eq!(asked, [&one, &other, &two, &one, &other], "{verb}");
+        assert_eq!(size(), entries, "{verb}");
+        for image in [&one, &two, &other] {
+            let answer = machine.run(&["verify", image]);
+            assert_eq!(answer.code, code, "{verb} {image}: {}", answer.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_key_states_nothing_outside_the_range_in_which_it_counts() {
     for (from, until, revoked, code) in [
         (0, Some(2), Some(3), 0),

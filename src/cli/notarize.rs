@@ -4,7 +4,7 @@
 //! is written, but when the state that follows from the log says so too.
 //! How an image becomes digests is `images`', who may sign is the trust root's.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
 
@@ -48,41 +48,30 @@ pub fn run(context: &mut Context, status: Status, args: &args::State) -> Result<
     let mut target = Target::find(context, args.ledger.as_deref())?;
     let images = resolve(context, args)?;
     target.settle(context.now)?;
-    let after = target.refresh(context)?;
+    let mut after = target.refresh(context)?;
     let signer = signing::signer(args.key.as_deref(), target.root(), after)?;
-    let mut drafts = Vec::with_capacity(images.len());
-    for (asked, image) in images {
-        let covers = covered(&target, status, &image)?;
-        drafts.push(Draft {
-            asked,
-            image,
-            covers,
-        });
+    let drafts = drafts(&target, status, images)?;
+    let mut places = Vec::new();
+    for round in rounds(&drafts) {
+        let mut entries = Vec::new();
+        for draft in round {
+            let whole = Statement {
+                after,
+                not_after,
+                time: context.now,
+                ..draft.statement(status, target.root(), signer.as_ref(), args)
+            };
+            sign(&whole, signer.as_ref(), &mut entries)?;
+        }
+        let bytes: Vec<_> = entries.iter().map(|(bytes, _)| bytes).collect();
+        let first = target.append(&bytes, context.now)?;
+        after = target.refresh(context)?;
+        for (index, (_, statement)) in (first..).zip(entries) {
+            target.confirm(index, &statement)?;
+            places.push((index, statement));
+        }
     }
-    let mut entries = Vec::new();
-    for draft in &drafts {
-        let whole = Statement {
-            after,
-            not_after,
-            time: context.now,
-            ..draft.statement(status, target.root(), signer.as_ref(), args)
-        };
-        sign(&whole, signer.as_ref(), &mut entries)?;
-    }
-    let bytes: Vec<_> = entries.iter().map(|(bytes, _)| bytes).collect();
-    let first = target.append(&bytes, context.now)?;
-    target.refresh(context)?;
-    for (index, (_, statement)) in (first..).zip(&entries) {
-        target.confirm(index, statement)?;
-    }
-    let places = (first..).zip(entries.iter().map(|(_, statement)| statement));
-    report(
-        context,
-        &target,
-        &drafts,
-        &places.collect::<Vec<_>>(),
-        signer.as_ref(),
-    )
+    report(context, &target, &drafts, &places, signer.as_ref())
 }
 
 fn end_date(context: &Context, status: Status, args: &args::State) -> Result<u32, Failure> {
@@ -127,6 +116,60 @@ fn resolve(context: &Context, args: &args::State) -> Result<Vec<(String, ImageSu
     Ok(resolved)
 }
 
+/// What is to be said of each image.
+fn drafts(
+    target: &Target,
+    status: Status,
+    images: Vec<(String, ImageSubjects)>,
+) -> Result<Vec<Draft>, Failure> {
+    let mut targets = BTreeMap::new();
+    let mut drafts = Vec::with_capacity(images.len());
+    for (asked, image) in images {
+        let covers = covered(target, status, &image)?;
+        for subject in &covers {
+            let points_at = subject.kind.target();
+            let earlier = *targets.entry(subject.key()).or_insert(points_at);
+            // What a negative points at means nothing, and may be what somebody hostile said.
+            if status == Status::Trusted && earlier != points_at {
+                let text = format!(
+                    "nothing was stated: {} stands for something else in '{asked}' than in an \
+                     image before it",
+                    subject.digest
+                );
+                return Err(Failure::new(exit::FAILURE, text));
+            }
+        }
+        drafts.push(Draft {
+            asked,
+            image,
+            covers,
+        });
+    }
+    Ok(drafts)
+}
+
+/// Puts the drafts into as few rounds as can be: the entries of one round speak of different
+/// digests. Entries that are written together name the same log size that they come after, so
+/// the second word about one digest would be taken for a replay and ignored.
+fn rounds(drafts: &[Draft]) -> Vec<Vec<&Draft>> {
+    let mut last = BTreeMap::new();
+    let mut rounds: Vec<Vec<&Draft>> = Vec::new();
+    for (at, draft) in drafts.iter().enumerate() {
+        if drafts.iter().take(at).any(|earlier| earlier.says(draft)) {
+            continue;
+        }
+        let keys = || draft.covers.iter().map(Subject::key);
+        let after = keys().filter_map(|key| last.get(&key).copied()).max();
+        let round = after.map_or(0, |round: usize| round.saturating_add(1));
+        last.extend(keys().map(|key| (key, round)));
+        match rounds.get_mut(round) {
+            Some(round) => round.push(draft),
+            None => rounds.push(vec![draft]),
+        }
+    }
+    rounds
+}
+
 /// What a statement about `image` speaks of: its own digests, and for a negative every digest of
 /// the statements that ever named one of them.
 fn covered(
@@ -166,7 +209,10 @@ fn sign(
                 return Ok(());
             }
             Err(SignError::Statement(EntryError::TooLong)) if whole.subjects.len() > 1 => {}
-            Err(error) => return Err(error).or_fail(exit::FAILURE, || "nothing was stated"),
+            Err(error) => {
+                return Err(error)
+                    .or_fail(exit::FAILURE, || format!("'{}' was not stated", whole.name));
+            }
         }
     }
     let (left, right) = whole.subjects.split_at(whole.subjects.len() / 2);
@@ -181,6 +227,16 @@ fn sign(
 }
 
 impl Draft {
+    /// Says whether a statement about this image has said the same of another one: the same
+    /// digests under the same name.
+    fn says(&self, other: &Self) -> bool {
+        self.image.name == other.image.name
+            && other
+                .covers
+                .iter()
+                .all(|subject| self.covers.contains(subject))
+    }
+
     fn statement(
         &self,
         status: Status,
@@ -213,7 +269,7 @@ fn report(
     context: &mut Context,
     target: &Target,
     drafts: &[Draft],
-    places: &[(u64, &Statement)],
+    places: &[(u64, Statement)],
     signer: &dyn Signer,
 ) -> Result<u8, Failure> {
     let mut answers = Vec::with_capacity(drafts.len());
@@ -225,10 +281,10 @@ fn report(
                     .iter()
                     .any(|covered| statement.subjects.contains(covered))
         });
-        let Some(&(index, statement)) = place else {
+        let Some((index, statement)) = place else {
             continue;
         };
-        answers.push(answer(target, draft, index, statement, signer));
+        answers.push(answer(target, draft, *index, statement, signer));
     }
     let values: Vec<Value> = answers.iter().map(Verification::json).collect();
     let value = output::one_or_many(values);

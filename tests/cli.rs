@@ -383,7 +383,7 @@ fn a_revoked_key_vouches_for_nothing() {
     let (after, _) = machine.layout("after", "two");
     machine.ok(&["notarize", &before, &after]);
     ledger::change_first_signer(&machine.path("ledger"), |signer| {
-        signer.revoked_from = Some(1)
+        signer.revoked_from = Some(1);
     });
     machine.ok(&["ledger", "index", &machine.text("ledger")]);
     machine.ok(&["sync"]);

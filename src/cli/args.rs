@@ -166,17 +166,24 @@ pub struct Verify {
 /// Which of the ledger's words count.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Selection {
-    /// Ask that this signer vouches: its name, key id, or both; any one of several will do [env: `VCN_SIGNERID`]
+    /// The signers that were asked for; any one of several will do.
     #[arg(
         short,
         long = "signerID",
         visible_alias = "signer-id",
         value_name = "ID",
-        value_delimiter = ' '
+        value_delimiter = ' ',
+        help = "Ask that this signer vouches: its name, key id, or both; any one of several will do [env: VCN_SIGNERID]"
     )]
     pub signers: Vec<String>,
-    /// Ask that this organisation vouches [env: `VCN_ORG`]
-    #[arg(short = 'I', long, value_name = "NAME", conflicts_with = "signers")]
+    /// The organisation that was asked for.
+    #[arg(
+        short = 'I',
+        long,
+        value_name = "NAME",
+        conflicts_with = "signers",
+        help = "Ask that this organisation vouches [env: VCN_ORG]"
+    )]
     pub org: Option<String>,
     /// Count no signer below this level (-1 to 4, or 99)
     #[arg(long, value_name = "LEVEL", allow_negative_numbers = true)]

@@ -5,7 +5,7 @@
 //! hashes make the right root, and what a claim changes: its caller does.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -16,6 +16,9 @@ use crate::ledger::tiles::{Row, TILE_WIDTH, TileError, TileName, parse_bundle};
 
 /// More verifiers than this would wait for the consumer.
 const MAX_WORKERS: usize = 16;
+
+/// Bytes of bundles that are read and not yet consumed; one more bundle may come on top.
+const MAX_AHEAD: usize = 32 << 20;
 
 /// One bundle, with everything about its entries that can be known without their predecessors.
 #[derive(Debug)]
@@ -55,7 +58,8 @@ pub struct Stretch<'a> {
 
 /// Reads the entries of `stretch` and hands their bundles to `consume` in order.
 ///
-/// Verifies on all cores; holds a few bundles for each of them, whatever the log's size.
+/// Verifies on all cores; holds at most four bundles for each of them, and no more than 32 MiB of
+/// bundles and one more, whatever the log's size and whatever it serves.
 ///
 /// # Errors
 /// The first error of `fetch` or `consume`, or that a bundle is malformed. Some bundles may have been consumed.
@@ -92,10 +96,18 @@ where
             scope.spawn(move || work(stretch, &jobs, &done_in));
         }
         drop(jobs);
+        let (consumed_in, consumed) = channel();
         scope.spawn(move || {
+            let mut ahead = Ahead::default();
             for name in names {
+                if !ahead.wait(workers * 4, &consumed) {
+                    return;
+                }
                 let sent = match fetch(name) {
-                    Ok(bytes) => jobs_in.send((name, bytes)).is_ok(),
+                    Ok(bytes) => {
+                        ahead.add(bytes.len());
+                        jobs_in.send((name, bytes)).is_ok()
+                    }
                     Err(error) => {
                         // Nobody listens only when an earlier error is on its way out already.
                         let _ = done_in.send(Err(error));
@@ -107,8 +119,34 @@ where
                 }
             }
         });
-        consume_in_order(bundles.start, &done, consume)
+        consume_in_order(bundles.start, &done, &consumed_in, consume)
     })
+}
+
+/// What the reader is ahead of the consumer.
+#[derive(Debug, Default)]
+struct Ahead {
+    bundles: usize,
+    bytes: usize,
+}
+
+impl Ahead {
+    const fn add(&mut self, bytes: usize) {
+        self.bundles += 1;
+        self.bytes += bytes;
+    }
+
+    /// Waits until one more bundle may be read. False when nobody consumes any more.
+    fn wait(&mut self, most: usize, consumed: &Receiver<usize>) -> bool {
+        while self.bundles >= most || self.bytes >= MAX_AHEAD {
+            let Ok(bytes) = consumed.recv() else {
+                return false;
+            };
+            self.bundles -= 1;
+            self.bytes -= bytes;
+        }
+        true
+    }
 }
 
 /// Examines bundles until there are no more, or nobody wants them.
@@ -130,10 +168,11 @@ fn work<E: From<TileError>>(
     }
 }
 
-/// Hands bundles over as their turn comes; at most one for each worker waits.
+/// Hands bundles over as their turn comes, and tells the reader of each one.
 fn consume_in_order<E>(
     first: u64,
     done: &Receiver<Result<Bundle, E>>,
+    consumed: &Sender<usize>,
     consume: &mut dyn FnMut(Bundle) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut next = first;
@@ -142,7 +181,10 @@ fn consume_in_order<E>(
         let bundle = bundle?;
         early.insert(bundle.name.index, bundle);
         while let Some(bundle) = early.remove(&next) {
+            let bytes = bundle.bytes.len();
             consume(bundle)?;
+            // Nobody listens once everything has been read.
+            let _ = consumed.send(bytes);
             next += 1;
         }
     }
@@ -216,6 +258,34 @@ mod tests {
                 "{from}..{until} {roster:?}"
             );
         }
+    }
+
+    #[test]
+    fn reads_no_more_than_a_window_ahead() {
+        use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+        let roster = Roster::default();
+        let stretch = Stretch {
+            roster: &roster,
+            from: 0,
+            until: 256 * 5,
+        };
+        // The longest bundles there are: two of them reach 32 MiB.
+        let mut longest = Vec::new();
+        for _ in 0..256 {
+            push_entry(&mut longest, &[0; 65_535]).unwrap();
+        }
+        let read = AtomicU64::new(0);
+        let mut most = 0;
+        let mut fetch = |_| {
+            read.fetch_add(1, SeqCst);
+            Ok(longest.clone())
+        };
+        follow::<TileError>(stretch, &mut fetch, &mut |bundle| {
+            most = most.max(read.load(SeqCst) - bundle.name.index);
+            Ok(())
+        })
+        .unwrap();
+        assert!((1..=2).contains(&most), "{most}");
     }
 
     #[test]

@@ -140,8 +140,12 @@ fn follow(
     judge::succession(&note, current, settings.store)
         .and_then(|()| judge::equivocation(&note, current))
         .map_err(|error| mirror.keep_evidence(error, now, &[&bytes]))?;
-    let usable = current.is_some_and(|note| judge::is_usable(settings.store, &roots, note));
-    if same && usable && !settings.replay {
+    // Bundles that got lost are read again: people are answered from them.
+    let usable = current.is_some_and(|note| {
+        judge::is_usable(settings.store, &roots, note) && mirror.has(note.log_size)
+    });
+    let whole = usable && mirror.checkpoint_root(&latest.root.log).is_some();
+    if same && whole && !settings.replay {
         return Ok(report(ledger, note, &roots, now, None));
     }
 

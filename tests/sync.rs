@@ -343,6 +343,25 @@ fn copied(node: &Node) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
+fn what_is_lost_of_the_nodes_copy_is_read_again() {
+    let (ledger, node) = followed();
+    let (log, copy) = (node.state.path().join("log"), copied(&node));
+    let lose: [fn(&std::path::Path); 4] = [
+        |log| fs::remove_dir_all(log.join("tile")).unwrap(),
+        |log| fs::write(log.join("tile/entries/000.p/2"), "").unwrap(),
+        |log| fs::remove_file(log.join("checkpoint")).unwrap(),
+        |log| fs::write(log.join("checkpoint"), "junk").unwrap(),
+    ];
+    for lose in lose {
+        lose(&log);
+        assert!(node.sync(ledger.path(), NOW + 1).unwrap().changed);
+        assert_eq!(copied(&node), copy);
+        assert_eq!(read(&log.join("checkpoint")), ledger.read("checkpoint"));
+        assert!(!node.sync(ledger.path(), NOW + 1).unwrap().changed);
+    }
+}
+
+#[test]
 fn a_mirror_cannot_alter_what_is_known_already() {
     let (mut ledger, node) = followed();
     let copy = copied(&node);

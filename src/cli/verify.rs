@@ -4,6 +4,7 @@
 //! what a selection of signers asks for on top: it can make an answer
 //! stricter than the trust root's, and never milder.
 
+use std::cell::OnceCell;
 use std::env;
 
 use super::args;
@@ -55,6 +56,7 @@ fn answers(context: &mut Context, args: &args::Verify) -> Result<u8, Failure> {
         copy: copy.as_ref(),
         selection: &selection,
         now: context.now,
+        unread: OnceCell::new(),
     };
     let mut answers = Vec::new();
     if let (Some(hash), Some(image)) = (&args.hash, &bare) {
@@ -67,6 +69,12 @@ fn answers(context: &mut Context, args: &args::Verify) -> Result<u8, Failure> {
             Err(failure) => unresolved(asked, &failure),
         };
         answers.push(answer);
+    }
+    if let Some(failure) = judge.unread.into_inner() {
+        let mend = "'vcn-hook sync --replay' reads the log again";
+        context
+            .out
+            .note(format!("cannot show the statement ({mend}): {failure}"));
     }
     let code = match worst(answers.iter().map(Verification::exit_code)) {
         exit::OK => args.exit_code.unwrap_or(exit::OK),
@@ -129,6 +137,8 @@ struct Judge<'a> {
     copy: Option<&'a LogCopy>,
     selection: &'a args::Selection,
     now: u64,
+    /// Why a statement could not be read from the copy.
+    unread: OnceCell<Failure>,
 }
 
 /// What was found about one digest.
@@ -187,7 +197,11 @@ impl Judge<'_> {
             .find(|finding| finding.standing.reason.code.exit_code() == code)
             .ok_or_else(|| Failure::new(ReasonCode::NoIdentity.exit_code(), "no image config"))?;
         let statement = match (self.copy, deciding(&finding)) {
-            (Some(copy), Some(record)) => stated(copy, record)?,
+            (Some(copy), Some(record)) => stated(copy, record).unwrap_or_else(|failure| {
+                // The statement explains the answer and is no part of it. One note is enough.
+                self.unread.get_or_init(|| failure);
+                None
+            }),
             _ => None,
         };
         Ok(Verification {

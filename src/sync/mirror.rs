@@ -20,7 +20,7 @@ use crate::ledger::bundles;
 use crate::ledger::checkpoint::{Checkpoint, MAX_CHECKPOINT};
 use crate::ledger::client::{Dir, MAX_ROOT_NOTE};
 use crate::ledger::range::CompactRange;
-use crate::ledger::tiles::{Row, TileName};
+use crate::ledger::tiles::{Row, TILE_WIDTH, TileName};
 use crate::sys::file::{read_capped, replace, write_new};
 
 /// The longest compact range: 64 hashes and the size.
@@ -82,6 +82,19 @@ impl Mirror {
             .and_then(|bytes| SignedNote::parse(&bytes).ok())
             .and_then(|note| Checkpoint::parse(&note.text).ok())
             .map_or(0, |checkpoint| checkpoint.size)
+    }
+
+    /// Says whether every bundle up to the checkpoint's size is here, and that is at least `size`.
+    pub(super) fn has(&self, size: u64) -> bool {
+        let here = self.size();
+        let is_there = |name: TileName| {
+            let path = self.directory.join(name.to_string());
+            path.symlink_metadata()
+                .is_ok_and(|file| file.is_file() && file.len() > 0)
+        };
+        here >= size
+            && (0..here.div_ceil(u64::from(TILE_WIDTH)))
+                .all(|index| TileName::in_tree(Row::Entries, index, here).is_some_and(is_there))
     }
 
     /// The size and root that the log's key stands by, of what is here.

@@ -63,6 +63,7 @@ pub fn facts(start: &Start, container: &Container, guarded: &Guarded) -> Result<
             .iter()
             .map(|going| going.destination.clone())
             .collect(),
+        devices: devices(container, &root).map_err(failed)?,
         cwd: root.resolve(&spec.process.cwd).map_err(failed)?.path,
     };
     let upper = if container.first_start {
@@ -96,6 +97,13 @@ fn destinations<'a>(container: &'a Container, root: &Root) -> io::Result<Vec<Goi
                 mount,
             })
         })
+        .collect()
+}
+
+fn devices(container: &Container, root: &Root) -> io::Result<Vec<PathBuf>> {
+    let devices = container.bundle.spec.linux.devices.iter();
+    devices
+        .map(|device| Ok(root.resolve(&device.path)?.path))
         .collect()
 }
 

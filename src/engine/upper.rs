@@ -26,6 +26,8 @@ const REDIRECT: &CStr = c"trusted.overlay.redirect";
 pub struct Explained {
     /// Where something is mounted.
     pub mounts: Vec<PathBuf>,
+    /// Where the runtime makes device nodes.
+    pub devices: Vec<PathBuf>,
     /// The working directory.
     pub cwd: PathBuf,
 }
@@ -157,13 +159,23 @@ impl<'a> Walk<'a> {
     /// On the way to the working directory or a mount point, or one of them.
     fn is_explained_directory(&self, path: &Path) -> bool {
         let leads_to = |place: &PathBuf| place.starts_with(path);
-        leads_to(&self.explained.cwd) || self.explained.mounts.iter().any(leads_to)
+        let Explained {
+            mounts,
+            devices,
+            cwd,
+        } = self.explained;
+        leads_to(cwd) || mounts.iter().chain(devices).any(leads_to)
     }
 
-    /// An empty file on which a file is mounted.
+    /// An empty file on which a file is mounted, or a device node of the bundle.
     fn is_explained_file(&self, path: &Path, metadata: &Metadata) -> bool {
-        let is_mount_point = self.explained.mounts.iter().any(|mount| mount == path);
-        metadata.is_file() && metadata.len() == 0 && is_mount_point
+        let is_among = |places: &[PathBuf]| places.iter().any(|place| place == path);
+        let is_empty = metadata.is_file() && metadata.len() == 0;
+        let kind = metadata.file_type();
+        let is_node = (kind.is_char_device() || kind.is_block_device()) && !is_whiteout(metadata);
+        // In a user namespace, runtimes mount devices over empty files.
+        (is_empty && (is_among(&self.explained.mounts) || is_among(&self.explained.devices)))
+            || (is_node && is_among(&self.explained.devices))
     }
 
     /// Whether a directory hides something of the image: it is redirected, or opaque over a layer that has it.
@@ -274,6 +286,7 @@ mod tests {
             mounts: ["/proc", "/etc/hosts", "/data/deep"]
                 .map(PathBuf::from)
                 .to_vec(),
+            devices: vec!["/nodes/null".into()],
             cwd: "/srv/app".into(),
         }
     }
@@ -294,6 +307,9 @@ mod tests {
             (&["opt/a/b/"], &["/opt/a/b"]),
             (&["data/other"], &["/data/other"]),
             (&["proc"], &[]),
+            (&["nodes/null"], &[]),
+            (&["nodes/null="], &["/nodes/null"]),
+            (&["nodes/other"], &["/nodes/other"]),
         ] {
             let layers = Layers::new();
             layers.make(entries);
@@ -303,6 +319,27 @@ mod tests {
             };
             let found = before_first_start(&layers.rootfs, &explained()).expect("readable");
             assert_eq!(found, expected, "{entries:?}");
+        }
+    }
+
+    /// Needs root, as the gate does.
+    #[test]
+    fn device_nodes_are_explained_where_the_bundle_has_them() {
+        use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+        for (name, device, clean) in [
+            ("nodes/null", makedev(1, 3), true),
+            ("nodes/null", makedev(0, 0), false),
+            ("nodes/other", makedev(1, 3), false),
+            ("proc", makedev(1, 3), false),
+        ] {
+            let layers = Layers::new();
+            layers.make(&["nodes/"]);
+            let path = layers.upper.join(name);
+            if mknod(&path, SFlag::S_IFCHR, Mode::S_IRUSR, device).is_err() {
+                return;
+            }
+            let found = before_first_start(&layers.rootfs, &explained()).expect("readable");
+            assert_eq!(found == Upper::Clean, clean, "{name}: {found:?}");
         }
     }
 

@@ -101,6 +101,12 @@ pub struct Linux {
     /// Limits, of which only those of devices are read.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub resources: Resources,
+    /// What is hidden of the kernel's file systems.
+    #[serde(default, rename = "maskedPaths", deserialize_with = "null_is_empty")]
+    pub masked_paths: Vec<PathBuf>,
+    /// What is read-only of them.
+    #[serde(default, rename = "readonlyPaths", deserialize_with = "null_is_empty")]
+    pub readonly_paths: Vec<PathBuf>,
     /// User ids that are mapped. Any at all means that root inside is not root outside.
     #[serde(default, rename = "uidMappings", deserialize_with = "null_is_empty")]
     pub uid_mappings: Vec<IdMapping>,

@@ -1,10 +1,12 @@
 //! Access to the host that a bundle asks for.
 //!
-//! Owns which capabilities, namespaces and devices are worth a word.
+//! Owns which capabilities, namespaces, devices and files are worth a word.
 
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
-use super::bundle::{Namespace, Spec};
+use super::bundle::{Bundle, Mount, Namespace, Spec};
+use super::reach::{is_bind, is_dockers_own};
 use crate::policy::facts::HostAccess;
 
 /// With any of these, root in the container is root on the host, by a known and short way.
@@ -35,9 +37,28 @@ const HARMLESS: [&str; 9] = [
     "null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "pts",
 ];
 
-/// Lists the access that a bundle asks for, mounts aside.
+/// The kernel's own files, which control it even where they can only be read.
+const KERNEL: [&str; 2] = ["/proc", "/sys"];
+
+/// Whoever writes here runs as root on the host before long.
+const CONTROL: [&str; 10] = [
+    "/etc",
+    "/root",
+    "/boot",
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib64",
+    "/var/spool/cron",
+    "/run/systemd",
+];
+
+/// Lists the access that a bundle asks for. What its mounts reach of the engine at `engine_root` is
+/// told elsewhere.
 #[must_use]
-pub fn access(spec: &Spec) -> Vec<HostAccess> {
+pub fn access(bundle: &Bundle, engine_root: &Path) -> Vec<HostAccess> {
+    let spec = &bundle.spec;
     let mut found = Vec::new();
     let capabilities = &spec.process.capabilities.bounding;
     let dangerous = || {
@@ -58,7 +79,12 @@ pub fn access(spec: &Spec) -> Vec<HostAccess> {
         found.extend(dangerous().map(|name| HostAccess::Capability((*name).to_owned())));
         found.extend(all_devices.then(|| HostAccess::Device("*".to_owned())));
         found.extend(devices(spec));
+        let linux = &spec.linux;
+        let unconfined = linux.masked_paths.is_empty() || linux.readonly_paths.is_empty();
+        let as_root = linux.uid_mappings.is_empty();
+        found.extend((unconfined && as_root).then_some(HostAccess::SystemPaths));
     }
+    found.extend(files(bundle, engine_root));
     found.extend(namespaces(&spec.linux.namespaces));
     found
 }
@@ -73,6 +99,35 @@ fn devices(spec: &Spec) -> impl Iterator<Item = HostAccess> {
             })
         })
         .map(|path| HostAccess::Device(path.display().to_string()))
+}
+
+fn files<'a>(bundle: &'a Bundle, engine_root: &'a Path) -> impl Iterator<Item = HostAccess> + 'a {
+    let binds = bundle.spec.mounts.iter().filter(|mount| is_bind(mount));
+    binds.filter_map(move |mount| {
+        let source = bundle.path.join(&mount.source);
+        // Where it leads counts; what is not there is the runtime's to refuse.
+        let real = source.canonicalize().unwrap_or(source);
+        let controls = !is_dockers_own(engine_root, &real) && controls_host(&real, mount);
+        controls.then_some(HostAccess::Files(real))
+    })
+}
+
+fn controls_host(source: &Path, mount: &Mount) -> bool {
+    // Engines themselves let containers see this.
+    if source == Path::new("/sys/fs/cgroup") {
+        return !is_read_only(mount);
+    }
+    let overlaps = |place: &str| source.starts_with(place) || Path::new(place).starts_with(source);
+    KERNEL.iter().any(|place| overlaps(place))
+        || (!is_read_only(mount) && CONTROL.iter().any(|place| overlaps(place)))
+}
+
+/// The last of `ro` and `rw` is what runtimes take.
+fn is_read_only(mount: &Mount) -> bool {
+    let mut options = mount.options.iter().rev();
+    options
+        .find(|option| matches!(option.as_str(), "ro" | "rro" | "rw"))
+        .is_some_and(|option| option != "rw")
 }
 
 fn namespaces(own: &[Namespace]) -> impl Iterator<Item = HostAccess> {
@@ -100,17 +155,27 @@ fn is_ours(path: &str, file: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::{DANGEROUS, access};
-    use crate::engine::bundle::parse;
-    use crate::policy::facts::HostAccess::{Capability, Device, Namespace, Privileged};
+    use crate::engine::bundle::{Bundle, Linux, Mount, Spec, parse};
+    use crate::policy::facts::HostAccess::{
+        self, Capability, Device, Files, Namespace, Privileged, SystemPaths,
+    };
 
     const OWN: &str = r#"{"type":"pid"},{"type":"network"},{"type":"ipc"},{"type":"mount"}"#;
 
-    fn of(capabilities: &str, linux: &str) -> Vec<crate::policy::facts::HostAccess> {
+    fn of(capabilities: &str, linux: &str) -> Vec<HostAccess> {
         let text = format!(
-            r#"{{"process":{{"capabilities":{{"bounding":[{capabilities}]}}}},"linux":{{{linux}}}}}"#
+            r#"{{"process":{{"capabilities":{{"bounding":[{capabilities}]}}}},
+            "linux":{{"maskedPaths":["/proc/kcore"],"readonlyPaths":["/proc/sys"],{linux}}}}}"#
         );
-        access(&parse(text.as_bytes()).expect("well formed"))
+        in_spec(parse(text.as_bytes()).expect("well formed"))
+    }
+
+    fn in_spec(spec: Spec) -> Vec<HostAccess> {
+        let path = "/run/bundle".into();
+        access(&Bundle { path, spec }, Path::new("/root/docker"))
     }
 
     #[test]
@@ -136,6 +201,63 @@ mod tests {
                 Namespace("network"),
             ]
         );
+    }
+
+    #[test]
+    fn files_that_control_the_host_are_access_to_it() {
+        let linux = parse(
+            format!(r#"{{"linux":{{"namespaces":[{OWN}],"maskedPaths":["/a"],"readonlyPaths":["/b"]}}}}"#)
+                .as_bytes(),
+        )
+        .expect("well formed")
+        .linux;
+        for (source, options, controls) in [
+            ("/proc", &["rbind", "ro"][..], true),
+            ("/proc/sys", &["rbind"], true),
+            ("/sys", &["rbind", "ro"], true),
+            ("/", &["rbind", "ro"], true),
+            ("/etc", &["rbind", "rw"], true),
+            ("/etc/cron.d/none", &["rbind"], true),
+            ("/root/.ssh/none", &["rbind"], true),
+            ("/var/spool/cron", &["rbind", "ro", "rw"], true),
+            ("/etc/localtime", &["rbind", "ro"], false),
+            ("/etc/timezone", &["rbind", "ro"], false),
+            ("/etc/ssl/certs", &["rbind", "ro"], false),
+            ("/sys/fs/cgroup", &["rbind", "ro"], false),
+            ("/home/none", &["rbind", "rw"], false),
+            ("/etcetera", &["rbind"], false),
+            ("/root/docker/containers/a/hosts", &["rbind"], false),
+            ("/root/docker/volumes/v/_data", &["rbind"], false),
+            ("proc", &["nosuid"], false),
+        ] {
+            let mount = Mount {
+                source: source.into(),
+                options: options.iter().map(|option| (*option).to_owned()).collect(),
+                ..Mount::default()
+            };
+            let found = in_spec(Spec {
+                mounts: vec![mount],
+                linux: linux.clone(),
+                ..Spec::default()
+            });
+            assert_eq!(
+                !found.is_empty(),
+                controls,
+                "{source} {options:?}: {found:?}"
+            );
+            assert!(found.iter().all(|access| matches!(access, Files(_))));
+        }
+    }
+
+    #[test]
+    fn unconfined_system_paths_are_told_where_root_is_root() {
+        let spec = |linux: Linux| Spec {
+            linux,
+            ..Spec::default()
+        };
+        let mapped = parse(br#"{"linux":{"uidMappings":[{}]}}"#).expect("well formed");
+        assert!(in_spec(spec(Linux::default())).contains(&SystemPaths));
+        assert!(!in_spec(mapped).contains(&SystemPaths));
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub fn facts(start: &Start, container: &Container, guarded: &Guarded) -> Result<
     };
     let mut facts = Facts {
         upper: upper.map_err(failed)?,
-        host: host::access(spec),
+        host: host::access(&container.bundle, &container.engine_root),
         ..Facts::none()
     };
     let mounts = Mounts::ask();

@@ -67,6 +67,10 @@ pub enum HostAccess {
     Device(String),
     /// A socket that commands an engine.
     Socket(PathBuf),
+    /// A mount of files by which the host, or its kernel, is controlled.
+    Files(PathBuf),
+    /// The parts of `/proc` and `/sys` that engines hide or make read-only, as they are.
+    SystemPaths,
 }
 
 /// One difference between the process and what the image's config says.
@@ -108,6 +112,8 @@ impl std::fmt::Display for HostAccess {
             Self::Namespace(kind) => write!(f, "host {kind} namespace"),
             Self::Device(path) => write!(f, "device {path}"),
             Self::Socket(path) => write!(f, "socket {}", path.display()),
+            Self::Files(path) => write!(f, "mount of {}", path.display()),
+            Self::SystemPaths => f.write_str("unconfined system paths"),
         }
     }
 }

@@ -13,12 +13,14 @@ pub mod docker_images;
 pub mod docker_store;
 pub mod host;
 mod interpreter;
+mod landing;
 mod layers;
 pub mod mounts;
 mod observe;
 pub mod process;
 pub mod reach;
 pub mod state;
+mod table;
 mod trouble;
 pub mod upper;
 

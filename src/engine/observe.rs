@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use super::bundle::Mount;
 use super::code::Code;
+use super::landing::landing;
 use super::reach::{Guard, is_bind, is_dockers_own};
 use super::upper::{self, Explained};
-use super::{Container, Guarded, Start, Verb, host, layers, trouble};
+use super::{Container, Guarded, Start, Verb, host, layers, table, trouble};
 use crate::policy::facts::{Facts, HostAccess, MountFault, MountFinding};
 use crate::sys::file::check_owned_path;
 use crate::sys::lookup::Root;
@@ -18,7 +19,7 @@ use crate::sys::mount::Mounts;
 use crate::verdict::Undecided;
 
 /// The file systems that runtimes make anew for a container.
-const OWN_KINDS: [&str; 7] = [
+pub(super) const OWN_KINDS: [&str; 7] = [
     "proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2",
 ];
 
@@ -36,11 +37,14 @@ const INITS: [&str; 6] = [
 const MODULES: [&str; 2] = ["/lib/modules", "/usr/lib/modules"];
 
 /// One mount of the bundle, and where it really goes.
-struct Going<'a> {
-    mount: &'a Mount,
-    source: PathBuf,
-    destination: PathBuf,
-    is_init: bool,
+pub(super) struct Going<'a> {
+    pub mount: &'a Mount,
+    pub source: PathBuf,
+    /// Without symlinks of the image.
+    pub destination: PathBuf,
+    /// Where it lands over the mounts before it, whose symlinks a runtime follows too.
+    pub landing: PathBuf,
+    pub is_init: bool,
 }
 
 /// Looks at what a digest does not say: the upper layer, the mounts, host access.
@@ -52,7 +56,7 @@ pub fn facts(start: &Start, container: &Container, guarded: &Guarded) -> Result<
     let path = &container.rootfs.path;
     let failed = |error: io::Error| trouble::unreadable("the root file system", path, &error);
     let root = Root::open(path).map_err(failed)?;
-    let going = destinations(container, &root).map_err(failed)?;
+    let going = destinations(start, container, &root).map_err(failed)?;
     let spec = &container.bundle.spec;
     let code = Code::of(&root, &spec.process, behind_init(container, &going)).map_err(failed)?;
     if let Some(program) = layers::foreign(&root, &code, &container.rootfs).map_err(failed)? {
@@ -77,27 +81,42 @@ pub fn facts(start: &Start, container: &Container, guarded: &Guarded) -> Result<
         ..Facts::none()
     };
     let mounts = Mounts::ask();
+    let guard = Guard::new(&mounts, guarded, &container.engine_root).map_err(failed)?;
     below_rootfs(container, &mounts, &mut facts).map_err(failed)?;
     over_code(container, &going, &code, &mut facts);
-    of_state(start, container, &going, &mounts, guarded, &mut facts)?;
+    of_state(start, container, &going, &guard, &mut facts)?;
+    if start.verb == Verb::Start {
+        let table = table::Table::of(start, container, &mounts)?;
+        table.judge(&going, &code, &guard, &mut facts)?;
+    }
     Ok(facts)
 }
 
-fn destinations<'a>(container: &'a Container, root: &Root) -> io::Result<Vec<Going<'a>>> {
-    let Container { bundle, .. } = container;
-    let mounts = bundle.spec.mounts.iter();
-    mounts
-        .map(|mount| {
-            // A bind's source may be relative to the bundle.
-            let source = bundle.path.join(&mount.source);
-            Ok(Going {
-                destination: root.resolve(&mount.destination)?.path,
-                is_init: is_bind(mount) && is_init(&source),
-                source,
-                mount,
-            })
-        })
-        .collect()
+fn destinations<'a>(
+    start: &Start,
+    container: &'a Container,
+    root: &Root,
+) -> io::Result<Vec<Going<'a>>> {
+    let Container { bundle, rootfs, .. } = container;
+    let mut going: Vec<Going<'_>> = Vec::with_capacity(bundle.spec.mounts.len());
+    for mount in &bundle.spec.mounts {
+        // A bind's source may be relative to the bundle.
+        let source = bundle.path.join(&mount.source);
+        let destination = root.resolve(&mount.destination)?.path;
+        let landing = match start.verb {
+            // What was mounted then is seen in the container's own table.
+            Verb::Start => destination.clone(),
+            _ => landing(&rootfs.path, &going, &mount.destination, &destination)?,
+        };
+        going.push(Going {
+            destination,
+            landing,
+            is_init: is_bind(mount) && is_init(&source),
+            source,
+            mount,
+        });
+    }
+    Ok(going)
 }
 
 fn devices(container: &Container, root: &Root) -> io::Result<Vec<PathBuf>> {
@@ -148,6 +167,7 @@ fn over_code(container: &Container, going: &[Going<'_>], code: &Code, facts: &mu
         mount,
         source,
         destination,
+        landing,
         is_init,
     } in going
     {
@@ -155,15 +175,21 @@ fn over_code(container: &Container, going: &[Going<'_>], code: &Code, facts: &mu
         let its_place = MODULES
             .iter()
             .any(|modules| Path::new(modules) == destination);
-        if *is_init || (is_bind(mount) && modules && its_place) {
-            continue;
-        }
-        let covered = code.covered_by(destination).or_else(|| {
-            let anywhere = code
-                .anywhere
-                .filter(|_| brings_files(container, mount, source));
-            anywhere.map(Path::new)
-        });
+        let explained = *is_init || (is_bind(mount) && modules && its_place);
+        let covered = if explained && landing == destination {
+            None
+        } else {
+            let elsewhere = || code.covered_by(landing);
+            let anywhere = || {
+                let brought = code
+                    .anywhere
+                    .filter(|_| brings_files(container, mount, source));
+                brought.map(Path::new)
+            };
+            code.covered_by(destination)
+                .or_else(elsewhere)
+                .or_else(anywhere)
+        };
         if let Some(covered) = covered {
             facts.mounts.push(MountFinding {
                 fault: MountFault::OverCode,
@@ -185,7 +211,7 @@ fn brings_files(container: &Container, mount: &Mount, source: &Path) -> bool {
     }
 }
 
-fn source_of(mount: &Mount, source: &Path) -> PathBuf {
+pub(super) fn source_of(mount: &Mount, source: &Path) -> PathBuf {
     if is_bind(mount) {
         source.to_path_buf()
     } else {
@@ -197,12 +223,10 @@ fn of_state(
     start: &Start,
     container: &Container,
     going: &[Going<'_>],
-    mounts: &Mounts,
-    guarded: &Guarded,
+    guard: &Guard<'_>,
     facts: &mut Facts,
 ) -> Result<(), Undecided> {
     let root = &container.engine_root;
-    let mut guard = None;
     for Going {
         mount,
         source,
@@ -223,18 +247,14 @@ fn of_state(
             }
             continue;
         }
-        // Most containers have no others, and then nothing needs to be looked up.
         let plain = is_dockers_own(root, source) && source.starts_with(root.join("containers"));
         if *is_init || plain {
             continue;
         }
         let failed = |error: io::Error| trouble::unreadable("a mount's source", source, &error);
-        let guard = match &mut guard {
-            Some(guard) => guard,
-            empty => empty.insert(Guard::new(mounts, guarded, root).map_err(failed)?),
-        };
         let reached = match guard.reached_by(source, mount) {
-            // It was mounted when the container was created, and has been removed since.
+            // It was mounted when the container was created, and has been removed or renamed since:
+            // the container's own table says what it is.
             Err(error) if error.kind() == io::ErrorKind::NotFound && start.verb == Verb::Start => {
                 continue;
             }

@@ -10,7 +10,8 @@ use std::path::{Component, Path, PathBuf};
 use super::Guarded;
 use super::bundle::Mount;
 use super::mounts::parse_overlay;
-use crate::sys::mount::{Location, Mounts};
+use crate::sys::mount::{Location, Mount as Mounted, Mounts};
+use crate::sys::mountinfo::Line;
 
 /// What is guarded, looked up once for all mounts of a bundle.
 #[derive(Debug)]
@@ -103,28 +104,55 @@ impl<'a> Guard<'a> {
         let mut guarded = if read_only {
             None
         } else {
-            self.written(&place)?
+            let holding = self.mounts.holding(&place.path)?;
+            self.written(Some(&place.path), &place.location, &holding)?
         };
         // Read-only is said of the first mount alone, unless it is said of all.
         if guarded.is_none() && recursive && !is_set("rro", "rw") {
             guarded = self.below(&place)?;
         }
-        // A socket that can be seen can be written to.
-        let socket = self.sockets.iter().find(|socket| {
-            socket.path.starts_with(&place.path) || place.location.holds(&socket.location)
-        });
         Ok(Reached {
             guarded,
-            socket: socket.map(|socket| socket.path.clone()),
+            socket: self.socket(Some(&place.path), &place.location),
         })
     }
 
+    /// Says what a mount of a container's own table reaches, by its place in the file system alone.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn reached_through(&self, line: &Line) -> io::Result<Reached> {
+        let location = line.mount.location();
+        let guarded = if line.read_only {
+            None
+        } else {
+            self.written(None, &location, &line.mount)?
+        };
+        Ok(Reached {
+            guarded,
+            socket: self.socket(None, &location),
+        })
+    }
+
+    /// A socket that can be seen can be written to.
+    fn socket(&self, path: Option<&Path>, location: &Location) -> Option<PathBuf> {
+        let seen = self.sockets.iter().find(|socket| {
+            path.is_some_and(|path| socket.path.starts_with(path))
+                || location.holds(&socket.location)
+        });
+        seen.map(|socket| socket.path.clone())
+    }
+
     /// What a writable mount of this place could change.
-    fn written(&self, place: &Place) -> io::Result<Option<PathBuf>> {
-        if let Some(found) = self.overlaps(place) {
+    fn written(
+        &self,
+        path: Option<&Path>,
+        location: &Location,
+        holding: &Mounted,
+    ) -> io::Result<Option<PathBuf>> {
+        if let Some(found) = self.overlaps(path, location) {
             return Ok(Some(found));
         }
-        let holding = self.mounts.holding(&place.path)?;
         if holding.kind != "overlay" {
             return Ok(None);
         }
@@ -132,22 +160,22 @@ impl<'a> Guard<'a> {
         let upper = parse_overlay(&holding.options)
             .ok()
             .and_then(|overlay| overlay.upper);
-        match upper.map(|upper| self::place(self.mounts, &upper)) {
-            Some(Ok(upper)) => Ok(self.overlaps(&upper)),
+        match upper.map(|upper| place(self.mounts, &upper)) {
+            Some(Ok(upper)) => Ok(self.overlaps(Some(&upper.path), &upper.location)),
             // It is not of this mount namespace, hence none of what is guarded here.
             Some(Err(_)) | None => Ok(None),
         }
     }
 
-    fn overlaps(&self, place: &Place) -> Option<PathBuf> {
+    fn overlaps(&self, path: Option<&Path>, location: &Location) -> Option<PathBuf> {
         let overlapping = self.paths.iter().find(|guarded| {
-            let above =
-                guarded.path.starts_with(&place.path) || place.location.holds(&guarded.location);
-            let by_path = place.path.strip_prefix(&guarded.path);
+            let above = path.is_some_and(|path| guarded.path.starts_with(path))
+                || location.holds(&guarded.location);
+            let by_path = path.and_then(|path| path.strip_prefix(&guarded.path).ok());
             let by_location = guarded
                 .location
-                .holds(&place.location)
-                .then(|| place.location.inside.strip_prefix(&guarded.location.inside));
+                .holds(location)
+                .then(|| location.inside.strip_prefix(&guarded.location.inside));
             // With `userns-remap` the engine's root is below the one that is listed.
             let engine = self.engine_root.strip_prefix(&guarded.path).ok();
             let bad = |name: &Path| {
@@ -155,7 +183,7 @@ impl<'a> Guard<'a> {
                 !own.is_some_and(is_dockers_own_name)
             };
             let by_location = by_location.and_then(Result::ok);
-            above || by_path.is_ok_and(bad) || by_location.is_some_and(bad)
+            above || by_path.is_some_and(bad) || by_location.is_some_and(bad)
         });
         overlapping.map(|guarded| guarded.path.clone())
     }
@@ -172,15 +200,7 @@ impl<'a> Guard<'a> {
             .below(&holding)?
             .into_iter()
             .filter(|mount| mount.point.starts_with(&place.path))
-            .find_map(|mount| {
-                self.overlaps(&Place {
-                    location: Location {
-                        device: mount.device,
-                        inside: mount.root,
-                    },
-                    path: mount.point,
-                })
-            });
+            .find_map(|mount| self.overlaps(Some(&mount.point), &mount.location()));
         Ok(found)
     }
 }

@@ -1,6 +1,6 @@
-//! A low-level runtime's own state: which bundle a container was created from.
+//! A low-level runtime's own state: which bundle a container was created from, and its first process.
 //!
-//! Owns where runc and crun keep it, and the one field of it that is read.
+//! Owns where runc and crun keep it, and the two fields of it that are read.
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,8 @@ const MAX_STATE_SIZE: u64 = 16 << 20;
 #[derive(Deserialize)]
 struct RuncState {
     config: RuncConfig,
+    #[serde(default)]
+    init_process_pid: u32,
 }
 
 #[derive(Deserialize)]
@@ -27,6 +29,16 @@ struct RuncConfig {
 #[derive(Deserialize)]
 struct CrunStatus {
     bundle: PathBuf,
+    #[serde(default)]
+    pid: u32,
+}
+
+/// What a runtime's state says.
+#[derive(Debug, PartialEq, Eq)]
+struct State {
+    bundle: PathBuf,
+    /// 0 when there is none.
+    pid: u32,
 }
 
 /// Finds the bundle that `start.id` was created from.
@@ -34,6 +46,30 @@ struct CrunStatus {
 /// # Errors
 /// `unreadable` when the runtime does not know the container, or says no bundle.
 pub fn bundle_of(start: &Start) -> Result<PathBuf, Undecided> {
+    let (path, state) = read(start)?;
+    let bundle = state
+        .map(|state| state.bundle)
+        .filter(|bundle| bundle.is_absolute());
+    bundle.ok_or_else(|| {
+        let detail = format!("the runtime's state '{}' names no bundle", path.display());
+        Undecided::new(ReasonCode::Unreadable, detail, "create the container again")
+    })
+}
+
+/// Finds the first process of `start.id`, which was created and runs no code of an image yet.
+///
+/// # Errors
+/// `unreadable` when the runtime does not know the container, or says no process.
+pub fn init_of(start: &Start) -> Result<u32, Undecided> {
+    let (path, state) = read(start)?;
+    let pid = state.map(|state| state.pid).filter(|pid| *pid != 0);
+    pid.ok_or_else(|| {
+        let detail = format!("the runtime's state '{}' names no process", path.display());
+        Undecided::new(ReasonCode::Unreadable, detail, "create the container again")
+    })
+}
+
+fn read(start: &Start) -> Result<(PathBuf, Option<State>), Undecided> {
     let (default, file) = match start.runtime {
         RuntimeKind::Runc => ("/run/runc", "state.json"),
         RuntimeKind::Crun => ("/run/crun", "status"),
@@ -45,19 +81,16 @@ pub fn bundle_of(start: &Start) -> Result<PathBuf, Undecided> {
     let path = root.join(&start.id).join(file);
     let bytes = read_capped(&path, MAX_STATE_SIZE)
         .map_err(|error| trouble::unreadable("the runtime's state", &path, &error))?;
-    let bundle = parse(start.runtime, &bytes).filter(|bundle| bundle.is_absolute());
-    bundle.ok_or_else(|| {
-        let detail = format!("the runtime's state '{}' names no bundle", path.display());
-        Undecided::new(ReasonCode::Unreadable, detail, "create the container again")
-    })
+    let state = parse(start.runtime, &bytes);
+    Ok((path, state))
 }
 
-fn parse(runtime: RuntimeKind, bytes: &[u8]) -> Option<PathBuf> {
+fn parse(runtime: RuntimeKind, bytes: &[u8]) -> Option<State> {
     match runtime {
         // What a state lacks or spells differently is told by the caller as a whole.
         RuntimeKind::Crun => serde_json::from_slice::<CrunStatus>(bytes)
             .ok()
-            .map(|status| status.bundle),
+            .map(|CrunStatus { bundle, pid }| State { bundle, pid }),
         RuntimeKind::Runc => {
             let state: RuncState = serde_json::from_slice(bytes).ok()?;
             let mut bundles = state
@@ -67,7 +100,10 @@ fn parse(runtime: RuntimeKind, bytes: &[u8]) -> Option<PathBuf> {
                 .filter_map(|label| label.strip_prefix("bundle="));
             // An annotation may be spelled like the label; runc itself writes exactly one.
             match (bundles.next(), bundles.next()) {
-                (Some(bundle), None) => Some(bundle.into()),
+                (Some(bundle), None) => Some(State {
+                    bundle: bundle.into(),
+                    pid: state.init_process_pid,
+                }),
                 _ => None,
             }
         }
@@ -76,18 +112,16 @@ fn parse(runtime: RuntimeKind, bytes: &[u8]) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
-    use super::parse;
+    use super::{State, parse};
     use crate::engine::RuntimeKind::{Crun, Runc};
 
     #[test]
-    fn finds_the_bundle_of_either_runtime() {
-        for (runtime, text, bundle) in [
+    fn finds_bundle_and_process_of_either_runtime() {
+        for (runtime, text, state) in [
             (
                 Runc,
-                r#"{"id":"x","config":{"labels":["a=b","bundle=/run/b"]}}"#,
-                Some("/run/b"),
+                r#"{"id":"x","init_process_pid":9,"config":{"labels":["a=b","bundle=/run/b"]}}"#,
+                Some(("/run/b", 9)),
             ),
             (Runc, r#"{"id":"x","config":{"labels":["a=b"]}}"#, None),
             (
@@ -95,18 +129,26 @@ mod tests {
                 r#"{"config":{"labels":["bundle=/forged","bundle=/run/b"]}}"#,
                 None,
             ),
+            (
+                Runc,
+                r#"{"config":{"labels":["bundle=/run/b"]}}"#,
+                Some(("/run/b", 0)),
+            ),
             (Runc, r#"{"id":"x"}"#, None),
             (
                 Crun,
                 r#"{"pid":7,"bundle":"/run/b","rootfs":"/r"}"#,
-                Some("/run/b"),
+                Some(("/run/b", 7)),
             ),
             (Crun, r#"{"pid":7}"#, None),
             (Crun, "", None),
         ] {
             assert_eq!(
                 parse(runtime, text.as_bytes()),
-                bundle.map(PathBuf::from),
+                state.map(|(bundle, pid)| State {
+                    bundle: bundle.into(),
+                    pid
+                }),
                 "{text}"
             );
         }

@@ -139,6 +139,15 @@ fn is_too_old(error: &io::Error) -> bool {
 }
 
 impl Mount {
+    /// What is mounted, wherever it is mounted.
+    #[must_use]
+    pub fn location(&self) -> Location {
+        Location {
+            device: self.device,
+            inside: self.root.clone(),
+        }
+    }
+
     /// Locates a path on this mount. `None` when it is not on it.
     #[must_use]
     pub fn locate(&self, path: &Path) -> Option<Location> {

@@ -1,4 +1,4 @@
-//! `/proc/self/mountinfo`: every mount, for kernels that cannot be asked about one.
+//! `/proc/PID/mountinfo`: every mount, for kernels that cannot be asked about one, and of another process.
 //!
 //! Owns the text format (`proc_pid_mountinfo(5)`) and its octal escapes.
 
@@ -20,6 +20,8 @@ pub struct Line {
     pub mount: Mount,
     /// The mount that its mount point is on.
     pub parent: u64,
+    /// Whether nothing can be written through it.
+    pub read_only: bool,
 }
 
 /// Reads all mounts of this process's namespace.
@@ -28,6 +30,20 @@ pub struct Line {
 /// The operating system's; `InvalidData` for a line that is not understood.
 pub fn read() -> io::Result<Vec<Line>> {
     parse(&read_capped(Path::new("/proc/self/mountinfo"), CAP)?)
+}
+
+/// Reads all mounts of another process's namespace that its root directory reaches, as it sees them.
+///
+/// # Errors
+/// The operating system's; `InvalidData` for a line that is not understood.
+pub fn read_of(pid: u32) -> io::Result<Vec<Line>> {
+    parse(&read_capped(&path_of(pid), CAP)?)
+}
+
+/// The file that says the mounts of a process.
+#[must_use]
+pub fn path_of(pid: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/mountinfo"))
 }
 
 /// Parses the whole file.
@@ -54,6 +70,7 @@ fn parse_line(line: &[u8]) -> Option<Line> {
     let root = path(fields.next()?)?;
     let point = path(fields.next()?)?;
     // Mount options, then any number of optional fields, then a single hyphen.
+    let flags = fields.next()?;
     let kind = fields.by_ref().skip_while(|field| *field != b"-").nth(1)?;
     let options = fields.nth(1)?;
     let mount = Mount {
@@ -64,7 +81,15 @@ fn parse_line(line: &[u8]) -> Option<Line> {
         kind: String::from_utf8(unescape(kind)?).ok()?,
         options: without_flag(options).to_vec(),
     };
-    Some(Line { mount, parent })
+    Some(Line {
+        mount,
+        parent,
+        read_only: is_read_only(flags) || is_read_only(options),
+    })
+}
+
+fn is_read_only(options: &[u8]) -> bool {
+    options.split(|byte| *byte == b',').any(|o| o == b"ro")
 }
 
 /// Leaves out the `rw` or `ro` (and `sync`, ...) that mountinfo puts before the file system's own options.
@@ -126,6 +151,7 @@ mod tests {
                 options: options.as_bytes().to_vec(),
             },
             parent,
+            read_only: kind == "overlay",
         };
         assert_eq!(
             parse(text).expect("both lines are well formed"),

@@ -142,8 +142,15 @@ fn behind_init<'a>(container: &'a Container, going: &[Going<'_>]) -> &'a [String
         return &[];
     };
     let is_init = |going: &Going<'_>| going.is_init && going.mount.destination == Path::new(first);
-    match rest {
-        _ if !going.iter().any(is_init) => &[],
+    if going.iter().any(is_init) {
+        started_by_init(rest)
+    } else {
+        &[]
+    }
+}
+
+fn started_by_init(words: &[String]) -> &[String] {
+    match words {
         [dashes, command, ..] if dashes == "--" => std::slice::from_ref(command),
         words => words,
     }
@@ -264,4 +271,24 @@ fn of_state(
         facts.host.extend(reached.socket.map(HostAccess::Socket));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::started_by_init;
+
+    #[test]
+    fn only_dashes_right_behind_an_init_tell_its_command() {
+        for (words, commands) in [
+            (&["--", "app", "x"][..], &["app"][..]),
+            (&["--", "app", "--", "x"], &["app"]),
+            (&["/evil", "--", "app"], &["/evil", "--", "app"]),
+            (&["-s", "/evil"], &["-s", "/evil"]),
+            (&["--"], &["--"]),
+            (&[], &[]),
+        ] {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(started_by_init(&words), commands);
+        }
+    }
 }

@@ -64,6 +64,8 @@ pub struct Code {
     pub through: Vec<PathBuf>,
     /// The variable that makes the linker look where nobody can say.
     pub anywhere: Option<&'static str>,
+    /// Whether libraries are looked for in `/` itself.
+    pub libraries_at_top: bool,
 }
 
 impl Code {
@@ -105,6 +107,7 @@ impl Code {
             let directories = list.split([':', ';']).chain(list.split([':', '\n']));
             for directory in directories {
                 let directory = self.resolve(root, &process.cwd.join(directory))?.path;
+                self.libraries_at_top |= directory == Path::new("/");
                 self.add_directory(directory);
             }
         }
@@ -127,7 +130,8 @@ impl Code {
     /// The place of code that a mount at `destination` (without symlinks) would cover.
     #[must_use]
     pub fn covered_by<'a>(&'a self, destination: &'a Path) -> Option<&'a Path> {
-        if is_musl_list(destination) {
+        let is_library = self.libraries_at_top && is_library_at_top(destination);
+        if is_library || is_musl_list(destination) {
             return Some(destination);
         }
         let above = |place: &&PathBuf| place.starts_with(destination);
@@ -231,6 +235,14 @@ struct Place<'a> {
 fn is_executable(file: File) -> bool {
     file.metadata()
         .is_ok_and(|metadata| metadata.mode() & 0o111 != 0)
+}
+
+/// `/libx.so.1`, or below a directory of glibc's for some processors only.
+fn is_library_at_top(path: &Path) -> bool {
+    let name = path.components().nth(1).map(|part| part.as_os_str());
+    let name = name.unwrap_or_default().to_string_lossy();
+    let kinds = ["glibc-hwcaps", "tls", "haswell", "avx512_1", "x86_64"];
+    name.contains(".so") || kinds.contains(&&*name)
 }
 
 /// musl looks for its list beside where it is installed itself, under an architecture's name.
@@ -381,6 +393,8 @@ mod tests {
             ("LD_LIBRARY_PATH=/a\n/b", "/b"),
             ("LD_LIBRARY_PATH=/a;/b", "/b/libc.so"),
             ("LD_LIBRARY_PATH=/a;b", "/a;b"),
+            ("LD_LIBRARY_PATH=/", "/libc.so.6"),
+            ("LD_LIBRARY_PATH=/a:", "/glibc-hwcaps/x86-64-v3/libc.so.6"),
             ("HOME=/", "/etc/ld-musl-x86_64.path"),
             ("HOME=/", "/usr/local/etc/ld-musl-armel.path"),
         ] {

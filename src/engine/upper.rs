@@ -357,7 +357,7 @@ mod tests {
             files: paths(&["/srv/app/main"]),
             directories: paths(&["/usr/bin", "/usr/lib"]),
             through: paths(&["/etc/alternatives/app", "/opt"]),
-            anywhere: None,
+            ..Code::default()
         };
         for (entries, changed) in [
             (&["var/log/app=", "srv/app/data=", "tmp/x="][..], &[][..]),

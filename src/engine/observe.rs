@@ -212,7 +212,7 @@ fn over_code(container: &Container, going: &[Going<'_>], code: &Code, facts: &mu
 fn brings_files(container: &Container, mount: &Mount, source: &Path) -> bool {
     let root = &container.engine_root;
     if is_bind(mount) {
-        !is_dockers_own(root, source) || source.starts_with(root.join("volumes"))
+        !is_dockers_own(root, &container.id, source)
     } else {
         !OWN_KINDS.contains(&mount.kind.as_str())
     }
@@ -254,8 +254,7 @@ fn of_state(
             }
             continue;
         }
-        let plain = is_dockers_own(root, source) && source.starts_with(root.join("containers"));
-        if *is_init || plain {
+        if *is_init || is_dockers_own(root, &container.id, source) {
             continue;
         }
         let failed = |error: io::Error| trouble::unreadable("a mount's source", source, &error);

@@ -45,25 +45,32 @@ pub fn is_bind(mount: &Mount) -> bool {
     mount.kind == "bind" || mount.options.iter().any(binds)
 }
 
-/// Whether a source is one that Docker itself mounts into each container, below its own root.
+/// Whether a source is a file or directory that Docker itself made for this container, below its own root.
+///
+/// A name alone says little: what lies in another container's shared memory, its container has put there.
 #[must_use]
-pub fn is_dockers_own(engine_root: &Path, source: &Path) -> bool {
-    source
-        .strip_prefix(engine_root)
-        .is_ok_and(is_dockers_own_name)
+pub fn is_dockers_own(engine_root: &Path, id: &str, source: &Path) -> bool {
+    let containers = engine_root.join("containers");
+    source.starts_with(containers.join(id))
+        && source
+            .strip_prefix(engine_root)
+            .is_ok_and(is_dockers_own_name)
+        && source.canonicalize().is_ok_and(|real| real == source)
 }
 
+/// Whether a real path below Docker's root is one that containers may write.
 fn is_dockers_own_name(name: &Path) -> bool {
-    let mut parts = Vec::with_capacity(4);
-    for part in name.components().take(4) {
+    let mut parts = Vec::with_capacity(6);
+    for part in name.components().take(6) {
         let Component::Normal(part) = part else {
             return false;
         };
         parts.push(part.to_str().unwrap_or_default());
     }
     match parts.as_slice() {
-        ["containers", _, "hosts" | "hostname" | "resolv.conf"] => name.components().count() == 3,
-        ["containers", _, "mounts", "shm" | "secrets"] => true,
+        ["containers", _, "hosts" | "hostname" | "resolv.conf"]
+        | ["containers", _, "mounts", "shm" | "secrets"]
+        | ["containers", _, "mounts", "secrets", _] => true,
         ["volumes", _, "_data", ..] => true,
         // Where it mounts a part of a volume on the way; what that is, the place in the file system says.
         ["tmp", name] => name.starts_with("safe-mount"),
@@ -190,10 +197,6 @@ impl<'a> Guard<'a> {
 
     /// What the mounts below a place could change, if they come along.
     fn below(&self, place: &Place) -> io::Result<Option<PathBuf>> {
-        // Docker mounts nothing below the directories that it makes itself.
-        if is_dockers_own(self.engine_root, &place.path) {
-            return Ok(None);
-        }
         let holding = self.mounts.holding(&place.path)?;
         let found = self
             .mounts
@@ -228,20 +231,25 @@ fn place(mounts: &Mounts, path: &Path) -> io::Result<Place> {
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use super::{Guard, is_bind, is_dockers_own};
+    use super::{Guard, is_bind, is_dockers_own, is_dockers_own_name};
     use crate::engine::Guarded;
     use crate::engine::bundle::Mount;
     use crate::sys::mount::Mounts;
 
     #[test]
-    fn knows_dockers_own_mounts() {
+    fn knows_the_names_of_dockers_own_mounts() {
         for (name, own) in [
             ("containers/abc/hosts", true),
             ("containers/abc/resolv.conf", true),
             ("containers/abc/mounts/shm", true),
+            ("containers/abc/mounts/shm/x", false),
             ("containers/abc/mounts/secrets/x", true),
+            ("containers/abc/mounts/secrets/x/y", false),
+            ("containers/abc/mounts/x", false),
             ("volumes/data/_data", true),
             ("volumes/data/_data/sub", true),
+            ("volumes/data/_data/a/b/c/d/e", true),
+            ("volumes/data/_data/../../x", false),
             ("containers/abc/config.v2.json", false),
             ("containers/abc/hosts/x", false),
             ("containers/abc", false),
@@ -253,17 +261,32 @@ mod tests {
             ("overlay2/x/diff", false),
             ("", false),
         ] {
-            let source = Path::new("/var/lib/docker").join(name);
-            assert_eq!(
-                is_dockers_own(Path::new("/var/lib/docker"), &source),
-                own,
-                "{name}"
-            );
+            assert_eq!(is_dockers_own_name(Path::new(name)), own, "{name}");
         }
-        assert!(!is_dockers_own(
-            Path::new("/var/lib/docker"),
-            Path::new("/home")
-        ));
+    }
+
+    #[test]
+    fn docker_makes_mounts_for_their_own_container_and_no_symlinks() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let root = folder.path().canonicalize().expect("it is there");
+        for id in ["abc", "other"] {
+            let shm = root.join("containers").join(id).join("mounts/shm");
+            std::fs::create_dir_all(&shm).expect("made");
+            std::os::unix::fs::symlink("/", shm.join("l")).expect("linked");
+        }
+        let hostname = root.join("containers/abc/hostname");
+        std::os::unix::fs::symlink("/etc/hostname", hostname).expect("linked");
+        for (name, own) in [
+            ("containers/abc/mounts/shm", true),
+            ("containers/abc/mounts/shm/l", false),
+            ("containers/other/mounts/shm", false),
+            ("containers/other/mounts/shm/l", false),
+            ("containers/abc/hostname", false),
+            ("containers/abc/hosts", false),
+        ] {
+            let source = root.join(name);
+            assert_eq!(is_dockers_own(&root, "abc", &source), own, "{name}");
+        }
     }
 
     fn bind(options: &[&str]) -> Mount {

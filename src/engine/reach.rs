@@ -13,6 +13,13 @@ use super::mounts::parse_overlay;
 use crate::sys::mount::{Location, Mount as Mounted, Mounts};
 use crate::sys::mountinfo::Line;
 
+/// The file systems of volumes that hold what is written to them, and show nothing else of this node.
+const VOLUME_KINDS: [&str; 25] = [
+    "9p", "bcachefs", "btrfs", "ceph", "cifs", "exfat", "ext2", "ext3", "ext4", "f2fs", "gfs2",
+    "jfs", "lustre", "nfs", "nfs4", "ntfs3", "ocfs2", "overlay", "ramfs", "smb3", "tmpfs", "vfat",
+    "virtiofs", "xfs", "zfs",
+];
+
 /// What is guarded, looked up once for all mounts of a bundle.
 #[derive(Debug)]
 pub struct Guard<'a> {
@@ -160,18 +167,33 @@ impl<'a> Guard<'a> {
         if let Some(found) = self.overlaps(path, location) {
             return Ok(Some(found));
         }
+        if path.is_some_and(|path| self.is_opaque(path, holding)) {
+            return Ok(Some(PathBuf::from(&holding.kind)));
+        }
         if holding.kind != "overlay" {
             return Ok(None);
         }
         // What is written to an overlay, such as a volume with a driver's options, lands in its upper directory.
-        let upper = parse_overlay(&holding.options)
-            .ok()
-            .and_then(|overlay| overlay.upper);
-        match upper.map(|upper| place(self.mounts, &upper)) {
-            Some(Ok(upper)) => Ok(self.overlaps(Some(&upper.path), &upper.location)),
-            // It is not of this mount namespace, hence none of what is guarded here.
-            Some(Err(_)) | None => Ok(None),
+        let upper = match parse_overlay(&holding.options).map(|overlay| overlay.upper) {
+            Ok(None) => return Ok(None),
+            Ok(Some(upper)) if upper.is_absolute() => place(self.mounts, &upper).ok(),
+            Ok(Some(_)) | Err(_) => None,
+        };
+        match upper {
+            Some(upper) => Ok(self.overlaps(Some(&upper.path), &upper.location)),
+            // A node's own root may be an overlay that was made outside of this mount namespace.
+            None if self.mounts.holding(Path::new("/"))?.device == holding.device => Ok(None),
+            // Where else it writes, nobody can say.
+            None => Ok(Some(PathBuf::from(&holding.kind))),
         }
+    }
+
+    /// Whether a volume is a file system that may show another one, or the kernel itself.
+    fn is_opaque(&self, path: &Path, holding: &Mounted) -> bool {
+        let is_volume = |path: &Path| path.starts_with(self.engine_root.join("volumes"));
+        is_volume(path)
+            && is_volume(&holding.point)
+            && !VOLUME_KINDS.contains(&holding.kind.as_str())
     }
 
     fn overlaps(&self, path: Option<&Path>, location: &Location) -> Option<PathBuf> {
@@ -198,13 +220,15 @@ impl<'a> Guard<'a> {
     /// What the mounts below a place could change, if they come along.
     fn below(&self, place: &Place) -> io::Result<Option<PathBuf>> {
         let holding = self.mounts.holding(&place.path)?;
-        let found = self
-            .mounts
-            .below(&holding)?
-            .into_iter()
-            .filter(|mount| mount.point.starts_with(&place.path))
-            .find_map(|mount| self.overlaps(Some(&mount.point), &mount.location()));
-        Ok(found)
+        for mount in self.mounts.below(&holding)? {
+            if !mount.point.starts_with(&place.path) {
+                continue;
+            }
+            if let Some(found) = self.written(Some(&mount.point), &mount.location(), &mount)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -234,7 +258,7 @@ mod tests {
     use super::{Guard, is_bind, is_dockers_own, is_dockers_own_name};
     use crate::engine::Guarded;
     use crate::engine::bundle::Mount;
-    use crate::sys::mount::Mounts;
+    use crate::sys::mount::{Mount as Mounted, Mounts};
 
     #[test]
     fn knows_the_names_of_dockers_own_mounts() {
@@ -301,6 +325,61 @@ mod tests {
         assert!(
             is_bind(&bind(&["rbind"])) && is_bind(&bind(&["bind"])) && !is_bind(&bind(&["ro"]))
         );
+    }
+
+    #[test]
+    fn a_volume_that_may_show_something_else_reaches_it() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let root = folder.path().canonicalize().expect("it is there");
+        std::fs::create_dir_all(root.join("upper")).expect("made");
+        std::fs::create_dir_all(root.join("containers")).expect("made");
+        let guarded = Guarded {
+            paths: vec![root.join("containers")],
+            sockets: Vec::new(),
+        };
+        let mounts = Mounts::ask();
+        let guard = Guard::new(&mounts, &guarded, &root).expect("looked up");
+        let volume = root.join("volumes/v/_data");
+        let absolute = |name: &str| format!("lowerdir=/l,upperdir={}", root.join(name).display());
+        for (kind, options, reached) in [
+            ("ext4", String::new(), None),
+            ("nfs4", String::new(), None),
+            ("ecryptfs", String::new(), Some("ecryptfs".into())),
+            ("fuse.bindfs", String::new(), Some("fuse.bindfs".into())),
+            ("proc", String::new(), Some("proc".into())),
+            ("sysfs", String::new(), Some("sysfs".into())),
+            ("overlay", "lowerdir=/l".to_owned(), None),
+            ("overlay", absolute("upper"), None),
+            (
+                "overlay",
+                absolute("containers"),
+                Some(root.join("containers")),
+            ),
+            ("overlay", absolute("missing"), Some("overlay".into())),
+            (
+                "overlay",
+                "lowerdir=/l,upperdir=relative".to_owned(),
+                Some("overlay".into()),
+            ),
+            (
+                "overlay",
+                "lowerdir=/l::/m,upperdir=/u".to_owned(),
+                Some("overlay".into()),
+            ),
+        ] {
+            let mount = Mounted {
+                id: 1,
+                device: (0, 9999),
+                root: "/".into(),
+                point: volume.clone(),
+                kind: kind.to_owned(),
+                options: options.clone().into_bytes(),
+            };
+            let found = guard
+                .written(Some(&volume), &mount.location(), &mount)
+                .expect("judged");
+            assert_eq!(found, reached, "{kind} {options}");
+        }
     }
 
     #[test]

@@ -105,15 +105,14 @@ impl<'a> Guard<'a> {
     /// The operating system's; `NotFound` when the source is not there.
     pub fn reached_by(&self, source: &Path, mount: &Mount) -> io::Result<Reached> {
         let place = place(self.mounts, source)?;
+        // The runtime sets one flag of the mount, and another for all that come along: each as last said.
         let is_set = |name: &str, unless: &str| {
-            let last = mount
-                .options
-                .iter()
-                .rev()
-                .find(|o| *o == name || *o == unless);
+            let said = |option: &&String| *option == name || *option == unless;
+            let last = mount.options.iter().rev().find(said);
             last.is_some_and(|option| option == name)
         };
-        let read_only = is_set("ro", "rw");
+        let all_read_only = is_set("rro", "rrw");
+        let read_only = all_read_only || is_set("ro", "rw");
         let recursive = !mount.options.iter().any(|option| option == "bind");
         let mut guarded = if read_only {
             None
@@ -122,7 +121,7 @@ impl<'a> Guard<'a> {
             self.written(Some(&place.path), &place.location, &holding)?
         };
         // Read-only is said of the first mount alone, unless it is said of all.
-        if guarded.is_none() && recursive && !is_set("rro", "rw") {
+        if guarded.is_none() && recursive && !all_read_only {
             guarded = self.below(&place)?;
         }
         Ok(Reached {
@@ -411,6 +410,9 @@ mod tests {
             ("state/inner", &["rbind"], Some("state"), false),
             ("state", &["bind", "ro"], None, false),
             ("state", &["rbind", "ro", "rw"], Some("state"), false),
+            ("state", &["rbind", "rro"], None, false),
+            ("state", &["rbind", "ro", "rro"], None, false),
+            ("state", &["rbind", "rro", "rrw"], Some("state"), false),
             ("", &["bind"], Some("state"), true),
             ("home", &["rbind"], None, false),
             ("home/link", &["rbind"], Some("state"), false),

@@ -81,6 +81,13 @@ fn upper_rule(rules: &Rules, config: &Digest, upper: &Upper) -> Option<(Response
 fn mount_rule(rules: &Rules, mount: &MountFinding) -> Option<(Response, Reason)> {
     let (source, destination) = (mount.source.display(), mount.destination.display());
     let touches = mount.touches.display();
+    let this_one = || {
+        format!(
+            "[[mounts.allow]] source = {}, destination = {}",
+            quoted(&mount.source),
+            quoted(&mount.destination)
+        )
+    };
     let (response, code, detail, line) = match mount.fault {
         MountFault::OverCode => (
             rules.mount_over_code,
@@ -88,17 +95,13 @@ fn mount_rule(rules: &Rules, mount: &MountFinding) -> Option<(Response, Reason)>
             format!(
                 "the mount of '{source}' on '{destination}' covers code of the image at '{touches}'"
             ),
-            format!(
-                "[[mounts.allow]] source = {}, destination = {}",
-                quoted(&mount.source),
-                quoted(&mount.destination)
-            ),
+            this_one(),
         ),
         MountFault::OfState => (
             rules.mount_of_state,
             ReasonCode::MountOfState,
             format!("the writable mount of '{source}' on '{destination}' reaches '{touches}'"),
-            "[mounts] state = \"allow\"".to_owned(),
+            this_one(),
         ),
         MountFault::BelowRootfs => (
             rules.mount_below_rootfs,
@@ -107,7 +110,7 @@ fn mount_rule(rules: &Rules, mount: &MountFinding) -> Option<(Response, Reason)>
             "[mounts] below_rootfs = \"allow\"".to_owned(),
         ),
     };
-    if mount.fault == MountFault::OverCode && excepted(rules, mount) {
+    if mount.fault != MountFault::BelowRootfs && excepted(rules, mount) {
         return None;
     }
     Some((
@@ -247,6 +250,24 @@ mod tests {
         );
         let other = answer(&rules, &over_code("/tmp/evil", "/usr/lib/x"));
         assert_eq!(other, Some((Response::Deny, ReasonCode::MountOverCode)));
+    }
+
+    #[test]
+    fn one_mount_of_state_is_permitted_by_the_line_that_is_quoted() {
+        let mut facts = over_code("/run", "/host/run");
+        facts.mounts[0].fault = MountFault::OfState;
+        let mut rules = Rules::standard();
+        let (_, reason) = broken(&rules, &identity(), &facts).expect("it is broken");
+        let line = "[[mounts.allow]] source = \"/run\", destination = \"/host/run\"";
+        assert!(reason.hint.contains(line), "{}", reason.hint);
+        rules.mount_allow = vec![MountAllow {
+            source: "/run".to_owned(),
+            destination: Some("/host/run".to_owned()),
+        }];
+        assert_eq!(answer(&rules, &facts), None);
+        facts.mounts[0].destination = "/elsewhere".into();
+        let denied = Some((Response::Deny, ReasonCode::MountOfState));
+        assert_eq!(answer(&rules, &facts), denied);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::bundle::{Bundle, Mount, Namespace, Spec};
-use super::reach::{is_bind, is_dockers_own};
+use super::reach::{is_below_dockers_own, is_bind};
 use crate::policy::facts::HostAccess;
 
 /// With any of these, root in the container is root on the host, by a known and short way.
@@ -107,7 +107,7 @@ fn files<'a>(bundle: &'a Bundle, engine_root: &'a Path) -> impl Iterator<Item = 
         let source = bundle.path.join(&mount.source);
         // Where it leads counts; what is not there is the runtime's to refuse.
         let real = source.canonicalize().unwrap_or(source);
-        let controls = !is_dockers_own(engine_root, &real) && controls_host(&real, mount);
+        let controls = !is_below_dockers_own(engine_root, &real) && controls_host(&real, mount);
         controls.then_some(HostAccess::Files(real))
     })
 }

@@ -65,6 +65,13 @@ pub fn is_dockers_own(engine_root: &Path, id: &str, source: &Path) -> bool {
         && source.canonicalize().is_ok_and(|real| real == source)
 }
 
+/// Whether a real path is one that Docker made below its own root for some container.
+#[must_use]
+pub fn is_below_dockers_own(engine_root: &Path, real: &Path) -> bool {
+    real.strip_prefix(engine_root)
+        .is_ok_and(is_dockers_own_name)
+}
+
 /// Whether a real path below Docker's root is one that containers may write.
 fn is_dockers_own_name(name: &Path) -> bool {
     let mut parts = Vec::with_capacity(6);

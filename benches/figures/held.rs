@@ -95,8 +95,10 @@ impl Held {
             .status();
         assert!(copied.unwrap().success());
         let config = config.to_str().unwrap();
-        let applied = self.node.vcn(&["-c", config, "apply"]);
-        applied.ok();
+        let applied = Command::new(binary())
+            .args(["-c", config, "apply"])
+            .output();
+        assert!(applied.unwrap().status.success());
         Runner::new(binary(), ["-c", config, "runtime", "--"])
     }
 

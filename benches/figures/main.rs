@@ -22,6 +22,7 @@ mod held;
 mod race;
 mod report;
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -36,6 +37,9 @@ fn main() {
     // `cargo test --all-targets` runs this too, and wants no figures; `cargo bench` says so.
     if !std::env::args_os().any(|word| word == "--bench") {
         return;
+    }
+    if std::env::var_os(ALONE).is_none() {
+        again_without_hybrid_cgroups();
     }
     let rounds = std::env::var("ROUNDS")
         .ok()
@@ -58,6 +62,21 @@ fn main() {
     gate(&mut report, &empty, &maxrss, rounds);
     size(&mut report);
     report.write(Path::new(PAGE));
+}
+
+/// Set for the run in a mount namespace of its own.
+const ALONE: &str = "VCN_HOOK_FIGURES_ALONE";
+
+/// Starts over where crun sees no half-mounted cgroup2 beside cgroup v1, which it refuses to run on.
+fn again_without_hybrid_cgroups() -> ! {
+    let script = "umount /sys/fs/cgroup/unified 2>/dev/null; exec \"$@\"";
+    let error = Command::new(program("unshare"))
+        .args(["-m", "sh", "-c", script, "figures"])
+        .arg(std::env::current_exe().unwrap())
+        .arg("--bench")
+        .env(ALONE, "1")
+        .exec();
+    panic!("cannot run unshare: {error}");
 }
 
 /// A state directory with an allowlist of so many records, made by `examples/tables.rs`.

@@ -9,8 +9,8 @@ mod places;
 use std::time::Instant;
 
 use crate::audit::{self, Decision, Subject};
-use crate::engine::{self, Container, Start};
-use crate::policy::decide::{Case, decide, enforced, on_failure};
+use crate::engine::{self, Container, Start, Verb};
+use crate::policy::decide::{Case, decide, enforced, of_exec, on_failure};
 use crate::policy::gatebin::{GateBin, Response};
 use crate::verdict::{Undecided, Verdict};
 
@@ -33,6 +33,10 @@ pub fn judge(start: &Start, gate: &GateBin, now: u64) -> Judgement {
     let mut seen = Seen::default();
     let decided =
         weigh(start, gate, now, &mut seen).unwrap_or_else(|undecided| on_failure(gate, undecided));
+    let decided = match start.verb {
+        Verb::Exec => of_exec(gate, decided),
+        Verb::Create | Verb::Run | Verb::Start | Verb::Restore => decided,
+    };
     let verdict = enforced(gate.mode, decided.clone());
     let decision = Decision {
         time: now,

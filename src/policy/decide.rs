@@ -62,6 +62,14 @@ pub fn on_failure(gate: &GateBin, undecided: Undecided) -> Verdict {
     }
 }
 
+/// What a verdict about a container means for one more process in it, by `[exec] policy`.
+pub fn of_exec(gate: &GateBin, verdict: Verdict) -> Verdict {
+    match (gate.rules.exec, verdict) {
+        (Response::Warn, Verdict::Deny(reason)) => Verdict::Warn(reason),
+        (_, verdict) => verdict,
+    }
+}
+
 /// What a verdict does on this node: in audit mode a refusal lets it start, and says so.
 pub fn enforced(mode: Mode, verdict: Verdict) -> Verdict {
     match (mode, verdict) {

@@ -1,6 +1,6 @@
 //! Precedence: what is told first, and what the floor may stand in for.
 
-use super::{Case, decide, enforced, on_failure};
+use super::{Case, decide, enforced, of_exec, on_failure};
 use crate::allowlist::record::{Key, Kind, Record, Status};
 use crate::image::digest::{ChainId, Digest};
 use crate::image::identity::{EngineKind, Identity};
@@ -237,4 +237,15 @@ fn audit_mode_lets_a_refusal_start_and_keeps_its_reason() {
         enforced(Mode::Audit, denied),
         Verdict::Warn(reason(ReasonCode::Unknown))
     );
+}
+
+#[test]
+fn exec_into_what_is_no_longer_trusted_is_refused_or_warned_of() {
+    let mut gate = sample();
+    let denied = Verdict::Deny(reason(ReasonCode::Untrusted));
+    gate.rules.exec = Response::Deny;
+    assert_eq!(of_exec(&gate, denied.clone()), denied);
+    gate.rules.exec = Response::Warn;
+    let warned = Verdict::Warn(reason(ReasonCode::Untrusted));
+    assert_eq!(of_exec(&gate, denied), warned);
 }

@@ -81,7 +81,7 @@ pub fn facts(start: &Start, container: &Container, guarded: &Guarded) -> Result<
         ..Facts::none()
     };
     let mounts = Mounts::ask();
-    let guard = Guard::new(&mounts, guarded, &container.engine_root).map_err(failed)?;
+    let guard = Guard::new(&mounts, guarded, &container.engine_root);
     below_rootfs(container, &mounts, &mut facts).map_err(failed)?;
     over_code(container, &going, &code, &mut facts);
     of_state(start, container, &going, &guard, &mut facts)?;

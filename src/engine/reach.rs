@@ -4,6 +4,7 @@
 //! by path and by place in the file system: a bind elsewhere, or a volume that
 //! is a bind itself, has another path and the same place.
 
+use std::cell::OnceCell;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -20,11 +21,19 @@ const VOLUME_KINDS: [&str; 25] = [
     "virtiofs", "xfs", "zfs",
 ];
 
-/// What is guarded, looked up once for all mounts of a bundle.
+/// What is guarded, looked up once for all mounts of a bundle, and not at all for a bundle without
+/// mounts of anybody but its engine.
 #[derive(Debug)]
 pub struct Guard<'a> {
     mounts: &'a Mounts,
     engine_root: &'a Path,
+    guarded: &'a Guarded,
+    places: OnceCell<Places>,
+}
+
+/// Where the guarded paths and sockets are.
+#[derive(Debug)]
+struct Places {
     paths: Vec<Place>,
     sockets: Vec<Place>,
 }
@@ -93,17 +102,27 @@ fn is_dockers_own_name(name: &Path) -> bool {
 }
 
 impl<'a> Guard<'a> {
-    /// Looks up what is guarded; what does not exist cannot be reached.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn new(mounts: &'a Mounts, guarded: &Guarded, engine_root: &'a Path) -> io::Result<Self> {
-        Ok(Self {
+    /// Takes what is guarded.
+    #[must_use]
+    pub const fn new(mounts: &'a Mounts, guarded: &'a Guarded, engine_root: &'a Path) -> Self {
+        Self {
             mounts,
             engine_root,
-            paths: places(mounts, &guarded.paths)?,
-            sockets: places(mounts, &guarded.sockets)?,
-        })
+            guarded,
+            places: OnceCell::new(),
+        }
+    }
+
+    /// Looks up what is guarded, the first time; what does not exist cannot be reached.
+    fn places(&self) -> io::Result<&Places> {
+        if let Some(places) = self.places.get() {
+            return Ok(places);
+        }
+        let found = Places {
+            paths: places(self.mounts, &self.guarded.paths)?,
+            sockets: places(self.mounts, &self.guarded.sockets)?,
+        };
+        Ok(self.places.get_or_init(|| found))
     }
 
     /// Says what a bind of `source` reaches.
@@ -133,7 +152,7 @@ impl<'a> Guard<'a> {
         }
         Ok(Reached {
             guarded,
-            socket: self.socket(Some(&place.path), &place.location),
+            socket: self.socket(Some(&place.path), &place.location)?,
         })
     }
 
@@ -150,17 +169,17 @@ impl<'a> Guard<'a> {
         };
         Ok(Reached {
             guarded,
-            socket: self.socket(None, &location),
+            socket: self.socket(None, &location)?,
         })
     }
 
     /// A socket that can be seen can be written to.
-    fn socket(&self, path: Option<&Path>, location: &Location) -> Option<PathBuf> {
-        let seen = self.sockets.iter().find(|socket| {
+    fn socket(&self, path: Option<&Path>, location: &Location) -> io::Result<Option<PathBuf>> {
+        let seen = self.places()?.sockets.iter().find(|socket| {
             path.is_some_and(|path| socket.path.starts_with(path))
                 || location.holds(&socket.location)
         });
-        seen.map(|socket| socket.path.clone())
+        Ok(seen.map(|socket| socket.path.clone()))
     }
 
     /// What a writable mount of this place could change.
@@ -170,7 +189,7 @@ impl<'a> Guard<'a> {
         location: &Location,
         holding: &Mounted,
     ) -> io::Result<Option<PathBuf>> {
-        if let Some(found) = self.overlaps(path, location) {
+        if let Some(found) = self.overlaps(path, location)? {
             return Ok(Some(found));
         }
         if path.is_some_and(|path| self.is_opaque(path, holding)) {
@@ -186,7 +205,7 @@ impl<'a> Guard<'a> {
             Ok(Some(_)) | Err(_) => None,
         };
         match upper {
-            Some(upper) => Ok(self.overlaps(Some(&upper.path), &upper.location)),
+            Some(upper) => self.overlaps(Some(&upper.path), &upper.location),
             // A node's own root may be an overlay that was made outside of this mount namespace.
             None if self.mounts.holding(Path::new("/"))?.device == holding.device => Ok(None),
             // Where else it writes, nobody can say.
@@ -204,8 +223,8 @@ impl<'a> Guard<'a> {
             && !VOLUME_KINDS.contains(&holding.kind.as_str())
     }
 
-    fn overlaps(&self, path: Option<&Path>, location: &Location) -> Option<PathBuf> {
-        let overlapping = self.paths.iter().find(|guarded| {
+    fn overlaps(&self, path: Option<&Path>, location: &Location) -> io::Result<Option<PathBuf>> {
+        let overlapping = self.places()?.paths.iter().find(|guarded| {
             let above = path.is_some_and(|path| guarded.path.starts_with(path))
                 || location.holds(&guarded.location);
             let by_path = path.and_then(|path| path.strip_prefix(&guarded.path).ok());
@@ -222,7 +241,7 @@ impl<'a> Guard<'a> {
             let by_location = by_location.and_then(Result::ok);
             above || by_path.is_some_and(bad) || by_location.is_some_and(bad)
         });
-        overlapping.map(|guarded| guarded.path.clone())
+        Ok(overlapping.map(|guarded| guarded.path.clone()))
     }
 
     /// What the mounts below a place could change, if they come along.

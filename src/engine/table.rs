@@ -219,7 +219,7 @@ mod tests {
         };
         let host = Mounts::ask();
         let docker = base.join("docker");
-        let guard = Guard::new(&host, &guarded, &docker).expect("looked up");
+        let guard = Guard::new(&host, &guarded, &docker);
         for (source, point, read_only, found) in [
             // As the bundle asks, and so the bundle's to judge.
             ("data", "/usr/bin/tools", false, None),

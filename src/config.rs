@@ -74,10 +74,28 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], naming the file and, where it is TOML's, the line.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let mut merged = toml::Table::new();
         let files = files(path)?;
-        for file in &files {
-            merge(&mut merged, parse(file)?);
+        let tables = files.iter().map(|file| read(file));
+        let tables = tables.collect::<Result<Vec<_>, _>>()?;
+        Self::merged(path, files, tables)
+    }
+
+    /// Takes one file that was read from `path`, and no other.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, ConfigError> {
+        Self::merged(path, vec![path.to_owned()], vec![parse(path, bytes)?])
+    }
+
+    fn merged(
+        path: &Path,
+        files: Vec<PathBuf>,
+        tables: Vec<toml::Table>,
+    ) -> Result<Self, ConfigError> {
+        let mut merged = toml::Table::new();
+        for table in tables {
+            merge(&mut merged, table);
         }
         let settings: File = merged
             .try_into()
@@ -134,11 +152,15 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
 }
 
 /// Parses one file on its own first, so that an error has that file's line.
-fn parse(path: &Path) -> Result<toml::Table, ConfigError> {
+fn read(path: &Path) -> Result<toml::Table, ConfigError> {
     let bytes = file::read_capped(path, MAX_CONFIG_SIZE)
         .map_err(|error| ConfigError::Read(path.to_owned(), error))?;
+    parse(path, &bytes)
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<toml::Table, ConfigError> {
     let unreadable = |error: String| ConfigError::Parse(path.to_owned(), error);
-    let text = std::str::from_utf8(&bytes).map_err(|error| unreadable(error.to_string()))?;
+    let text = std::str::from_utf8(bytes).map_err(|error| unreadable(error.to_string()))?;
     toml::from_str::<File>(text)
         .and_then(|_| toml::from_str(text))
         .map_err(|error| unreadable(in_one_line(&error, text)))

@@ -92,13 +92,19 @@ fn tail_of(path: &Path, cap: u64) -> io::Result<Tail> {
     file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::new();
     file.take(cap).read_to_end(&mut bytes)?;
+    Ok(parse(&bytes, start > 0))
+}
+
+/// Parses the end of the record. With `cut`, there is more before it.
+#[must_use]
+pub fn parse(bytes: &[u8], cut: bool) -> Tail {
     let mut lines = bytes.split(|byte| *byte == b'\n');
-    if start > 0 {
+    if cut {
         // The first line has most likely lost its beginning.
         lines.next();
     }
     let mut tail = Tail {
-        cut: start > 0,
+        cut,
         ..Tail::default()
     };
     for line in lines.filter(|line| !line.is_empty()) {
@@ -107,7 +113,7 @@ fn tail_of(path: &Path, cap: u64) -> io::Result<Tail> {
             Err(_) => tail.unreadable += 1,
         }
     }
-    Ok(tail)
+    tail
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //! means is `image::subjects`' to say. Nothing here takes a digest on trust:
 //! each one is computed from bytes.
 
-mod archive;
-mod daemon;
+pub mod archive;
+pub mod daemon;
 mod docker;
 mod layout;
 mod metered;

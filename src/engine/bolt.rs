@@ -17,11 +17,11 @@ use std::cell::Cell;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use self::page::{Leaf, Page};
 use crate::sys::file::open_regular;
+use crate::sys::source::Source;
 
 /// Attempts at a read that no commit overtakes. A read takes microseconds and a
 /// commit at least one `fdatasync`, so the second attempt nearly always wins.
@@ -36,16 +36,16 @@ const MAX_PAGE_RUN: u64 = 16 << 20;
 /// Levels of a bucket's tree, and of buckets within buckets.
 const MAX_DEPTH: u32 = 32;
 
-/// An open database file.
+/// An open database.
 #[derive(Debug)]
-pub struct Db {
-    file: File,
+pub struct Db<S = File> {
+    file: S,
 }
 
 /// One consistent state of the database, for the length of one [`Db::read`].
 #[derive(Debug)]
 pub struct Tx<'db> {
-    file: &'db File,
+    file: &'db dyn Source,
     meta: Meta,
     budget: Cell<u64>,
 }
@@ -117,6 +117,13 @@ impl Db {
             file: open_regular(path)?,
         })
     }
+}
+
+impl<S: Source> Db<S> {
+    /// Takes a database wherever its bytes are.
+    pub const fn over(file: S) -> Self {
+        Self { file }
+    }
 
     /// Runs `read` on one consistent state of the database, again when a commit has overtaken it.
     /// `read` must not have effects: its results count only when this function returns them.
@@ -146,7 +153,7 @@ impl Db {
 
 impl Meta {
     /// The valid meta page with the highest transaction (`db.go`, `db.meta`).
-    fn newest(file: &File) -> Result<Self, BoltError> {
+    fn newest(file: &dyn Source) -> Result<Self, BoltError> {
         let first = Self::at(file, 0)?;
         // The second meta page follows the first, whose size a damaged first page does not tell.
         let second = match first {
@@ -160,7 +167,7 @@ impl Meta {
             .ok_or(BoltError::NotADatabase)
     }
 
-    fn search(file: &File) -> Result<Option<Self>, BoltError> {
+    fn search(file: &dyn Source) -> Result<Option<Self>, BoltError> {
         for shift in 0..=6 {
             let page_size = 1024 << shift;
             let found = Self::at(file, page_size)?;
@@ -171,7 +178,7 @@ impl Meta {
         Ok(None)
     }
 
-    fn at(file: &File, offset: u64) -> Result<Option<Self>, BoltError> {
+    fn at(file: &dyn Source, offset: u64) -> Result<Option<Self>, BoltError> {
         let mut bytes = [0; page::META_SIZE];
         match file.read_exact_at(&mut bytes, offset) {
             Ok(()) => {}

@@ -84,16 +84,8 @@ impl Root {
     /// # Errors
     /// [`ContainerdError`] when the database cannot be read.
     pub fn image(&self, namespace: &str, name: &str) -> Result<Option<Image>, ContainerdError> {
-        self.read(|tx| {
-            let Some(images) = images(tx, namespace)? else {
-                return Ok(None);
-            };
-            match images.bucket(name.as_bytes())? {
-                Some(bucket) => image(name.to_owned(), &bucket).map(Some),
-                None => Ok(None),
-            }
-        })
-        .map(Option::flatten)
+        self.read(|tx| image_named(tx, namespace, name))
+            .map(Option::flatten)
     }
 
     /// Every image whose target's hexadecimal digest starts with `prefix`, in order of names.
@@ -105,26 +97,7 @@ impl Root {
         namespace: &str,
         prefix: &str,
     ) -> Result<Vec<Image>, ContainerdError> {
-        let found = self.read(|tx| {
-            let (mut found, mut seen) = (Vec::new(), 0);
-            let Some(images) = images(tx, namespace)? else {
-                return Ok(found);
-            };
-            images.for_each(|name, entry| {
-                seen += 1;
-                if seen > MAX_IMAGES {
-                    return Err(ReadError::Meaning(ContainerdError::TooManyImages));
-                }
-                if let Entry::Bucket(bucket) = entry {
-                    let image = image(String::from_utf8_lossy(name).into_owned(), &bucket)?;
-                    if image.target.hex().starts_with(prefix) {
-                        found.push(image);
-                    }
-                }
-                Ok(Visit::Continue)
-            })?;
-            Ok(found)
-        })?;
+        let found = self.read(|tx| images_of_target(tx, namespace, prefix))?;
         Ok(found.unwrap_or_default())
     }
 
@@ -170,9 +143,56 @@ impl Blobs for ContentStore {
     }
 }
 
-enum ReadError {
+/// Why the database does not say which images there are.
+#[derive(Debug)]
+pub enum ReadError {
+    /// It cannot be read.
     Bolt(BoltError),
+    /// What it says means nothing.
     Meaning(ContainerdError),
+}
+
+/// The image that `name` points at in this state of the database.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn image_named(tx: &Tx<'_>, namespace: &str, name: &str) -> Result<Option<Image>, ReadError> {
+    let Some(images) = images(tx, namespace)? else {
+        return Ok(None);
+    };
+    match images.bucket(name.as_bytes())? {
+        Some(bucket) => image(name.to_owned(), &bucket).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The images whose target starts with `prefix` in this state of the database.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn images_of_target(
+    tx: &Tx<'_>,
+    namespace: &str,
+    prefix: &str,
+) -> Result<Vec<Image>, ReadError> {
+    let (mut found, mut seen) = (Vec::new(), 0);
+    let Some(images) = images(tx, namespace)? else {
+        return Ok(found);
+    };
+    images.for_each(|name, entry| {
+        seen += 1;
+        if seen > MAX_IMAGES {
+            return Err(ReadError::Meaning(ContainerdError::TooManyImages));
+        }
+        if let Entry::Bucket(bucket) = entry {
+            let image = image(String::from_utf8_lossy(name).into_owned(), &bucket)?;
+            if image.target.hex().starts_with(prefix) {
+                found.push(image);
+            }
+        }
+        Ok(Visit::Continue)
+    })?;
+    Ok(found)
 }
 
 /// `v1/<namespace>/images` (containerd, `metadata/buckets.go`).

@@ -6,9 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use super::bundle::Bundle;
+use super::docker_files::{self, Record};
 use super::{Container, Rootfs, mounts, trouble};
 use crate::image::digest::{ChainId, Digest};
 use crate::image::identity::{EngineKind, Identity};
@@ -28,55 +27,6 @@ const MAX_IMAGE_SIZE: u64 = 8 << 20;
 pub struct Layout {
     root: PathBuf,
     mount_id: String,
-}
-
-/// The parts of `config.v2.json` that are read.
-#[derive(Deserialize)]
-pub(super) struct Record {
-    #[serde(rename = "ID")]
-    id: String,
-    #[serde(rename = "Image")]
-    image: String,
-    /// The manifest, which only the containerd image store names.
-    #[serde(default, rename = "ImageManifest")]
-    pub(super) manifest: Option<Descriptor>,
-    #[serde(rename = "Driver")]
-    driver: String,
-    #[serde(default, rename = "HasBeenStartedBefore")]
-    pub(super) started: bool,
-    #[serde(default, rename = "Name")]
-    name: String,
-    #[serde(default, rename = "Config")]
-    pub(super) config: RecordConfig,
-}
-
-/// One thing in a content store.
-#[derive(Deserialize)]
-pub(super) struct Descriptor {
-    pub(super) digest: Digest,
-}
-
-#[derive(Default, Deserialize)]
-pub(super) struct RecordConfig {
-    #[serde(default, rename = "Image")]
-    pub(super) image: String,
-}
-
-impl Record {
-    /// The name that people know the container by.
-    pub(super) fn name(&self) -> Option<String> {
-        Some(self.name.trim_start_matches('/').to_owned())
-    }
-}
-
-#[derive(Deserialize)]
-struct ImageConfig {
-    rootfs: ImageRootfs,
-}
-
-#[derive(Deserialize)]
-struct ImageRootfs {
-    diff_ids: Vec<Digest>,
 }
 
 impl Layout {
@@ -178,11 +128,7 @@ pub fn identify(id: &str, bundle: Bundle, layout: Layout) -> Result<Container, U
 pub fn chain_of_config(path: &Path, config: &Digest) -> Result<ChainId, Undecided> {
     let bytes = read_capped(path, MAX_IMAGE_SIZE)
         .map_err(|error| trouble::unreadable("the image's config", path, &error))?;
-    let parsed = serde_json::from_slice::<ImageConfig>(&bytes)
-        .ok()
-        .filter(|_| Digest::of(&bytes) == *config)
-        .and_then(|parsed| ChainId::of_layers(&parsed.rootfs.diff_ids));
-    parsed.ok_or_else(|| malformed(path))
+    docker_files::chain_of(&bytes, config).ok_or_else(|| malformed(path))
 }
 
 fn config_path(root: &Path, config: &Digest) -> PathBuf {
@@ -194,7 +140,7 @@ pub(super) fn read_record(root: &Path, id: &str, driver: &str) -> Result<Record,
     let path = root.join("containers").join(id).join("config.v2.json");
     let bytes = read_capped(&path, MAX_CONTAINER_SIZE)
         .map_err(|error| trouble::unreadable("Docker's record", &path, &error))?;
-    let record: Record = serde_json::from_slice(&bytes).map_err(|_| malformed(&path))?;
+    let record = Record::parse(&bytes).ok_or_else(|| malformed(&path))?;
     if record.id != id {
         let detail = format!(
             "Docker's record '{}' is of another container",
@@ -279,12 +225,7 @@ fn follow_links(home: &Path, lowers: Vec<PathBuf>) -> Result<Vec<PathBuf>, Undec
 fn read_word(path: &Path) -> Result<String, Undecided> {
     let bytes = read_small::<128>(path)
         .map_err(|error| trouble::unreadable("the layer store", path, &error))?;
-    String::from_utf8(bytes)
-        .ok()
-        .filter(|word| {
-            !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        })
-        .ok_or_else(|| malformed(path))
+    docker_files::word(bytes).ok_or_else(|| malformed(path))
 }
 
 fn read_digest<D: std::str::FromStr>(path: &Path) -> Result<D, Undecided> {
@@ -304,9 +245,7 @@ fn read_digest_if_any<D: std::str::FromStr>(path: &Path) -> Result<Option<D>, Un
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(|error| trouble::unreadable("the layer store", path, &error))?,
     };
-    let digest = std::str::from_utf8(&bytes)
-        .ok()
-        .and_then(|text| text.parse().ok());
+    let digest = docker_files::digest(&bytes);
     digest.map(Some).ok_or_else(|| malformed(path))
 }
 

@@ -4,13 +4,11 @@
 //! (research: identical from Docker 20.10 to 28). Read by publishers and by
 //! people's verbs; what a container runs is `engine::docker`'s to say.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
+use super::docker_files::{self, Repositories};
 use crate::image::digest::{ChainId, Digest};
 use crate::image::reference::ImageName;
 use crate::image::subjects::{self, Config, MAX_CONFIG, SubjectsError};
@@ -56,13 +54,6 @@ pub enum DockerError {
     Ambiguous(String),
     /// More images than anything that is looked through.
     TooManyImages,
-}
-
-#[derive(Debug, Deserialize)]
-struct Repositories {
-    /// Repository to its names, in full, to image IDs.
-    #[serde(rename = "Repositories", default)]
-    repositories: BTreeMap<String, BTreeMap<String, Digest>>,
 }
 
 /// Looks an image up in every graph driver's store below `root`, a data root such as `/var/lib/docker`.
@@ -115,16 +106,13 @@ fn find_in(store: &Path, wanted: &ImageName) -> Result<Option<StoredImage>, Dock
     }))
 }
 
-fn read_repositories(
-    path: &Path,
-) -> Result<BTreeMap<String, BTreeMap<String, Digest>>, DockerError> {
+fn read_repositories(path: &Path) -> Result<Repositories, DockerError> {
     // Written when the first image gets a name.
     let Some(bytes) = read(path, MAX_REPOSITORIES)? else {
-        return Ok(BTreeMap::new());
+        return Ok(Repositories::new());
     };
-    let parsed: Repositories = serde_json::from_slice(&bytes)
-        .map_err(|error| DockerError::Parse(path.to_owned(), error.to_string()))?;
-    Ok(parsed.repositories)
+    docker_files::repositories(&bytes)
+        .map_err(|error| DockerError::Parse(path.to_owned(), error.to_string()))
 }
 
 fn read_config(store: &Path, id: &Digest) -> Result<Option<Config>, DockerError> {

@@ -7,12 +7,11 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use super::bolt::{BoltError, Db, Tx};
 use super::bundle::Bundle;
 use super::containerd::{DOCKER_NAMESPACE, Root};
-use super::docker::{self, Descriptor, MAX_LAYERS};
+use super::docker::{self, MAX_LAYERS};
+use super::docker_files;
 use super::{Container, Rootfs, mounts, trouble};
 use crate::image::digest::{ChainId, Digest};
 use crate::image::identity::{EngineKind, Identity};
@@ -31,23 +30,21 @@ pub struct Layout {
     root: PathBuf,
 }
 
-/// The part of an image's manifest that names its config.
-#[derive(Deserialize)]
-struct Manifest {
-    config: Descriptor,
-}
-
 /// A container's snapshots: its own, what is below it topmost first, and the name of the topmost image layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Snapshots {
-    own: u64,
-    below: Vec<u64>,
-    chain: ChainId,
+pub struct Snapshots {
+    /// The container's own snapshot.
+    pub own: u64,
+    /// What is below it, topmost first.
+    pub below: Vec<u64>,
+    /// The name of the topmost image layer.
+    pub chain: ChainId,
 }
 
 /// Why the databases name no chain of snapshots.
 #[derive(Debug)]
-enum Fault {
+pub enum Fault {
+    /// One of them cannot be read.
     Database(BoltError),
     /// Something that has to be there is missing or is not what containerd writes.
     Missing(&'static str),
@@ -132,11 +129,7 @@ fn config_of(blobs: &Path, manifest: &Digest) -> Result<Digest, Undecided> {
     let path = blobs.join(manifest.hex());
     let bytes = read_capped(&path, MAX_MANIFEST_SIZE)
         .map_err(|error| trouble::unreadable("the image's manifest", &path, &error))?;
-    serde_json::from_slice::<Manifest>(&bytes)
-        .ok()
-        .filter(|_| Digest::of(&bytes) == *manifest)
-        .map(|parsed| parsed.config.digest)
-        .ok_or_else(|| docker::malformed(&path))
+    docker_files::config_of(&bytes, manifest).ok_or_else(|| docker::malformed(&path))
 }
 
 /// The containerd that has the container's snapshots: the system's, or the one that Docker runs itself.
@@ -169,8 +162,11 @@ fn snapshots(root: &Path, id: &str) -> Result<Snapshots, Fault> {
     store.read(|tx| walk(tx, &name, id))
 }
 
-/// `v1/moby/snapshots/overlayfs/<id>/name`: what the snapshotter calls the container's snapshot.
-fn snapshot_name(tx: &Tx<'_>, id: &str) -> Result<Vec<u8>, Fault> {
+/// `v1/moby/snapshots/overlayfs/<id>/name` in `meta.db`: what the snapshotter calls the container's snapshot.
+///
+/// # Errors
+/// [`Fault`].
+pub fn snapshot_name(tx: &Tx<'_>, id: &str) -> Result<Vec<u8>, Fault> {
     let path = ["v1", DOCKER_NAMESPACE, "snapshots", SNAPSHOTTER, id];
     let bucket = tx.bucket(&path.map(str::as_bytes))?;
     let bucket = bucket.ok_or(Fault::Missing("it has no snapshot of it"))?;
@@ -178,7 +174,11 @@ fn snapshot_name(tx: &Tx<'_>, id: &str) -> Result<Vec<u8>, Fault> {
     name.ok_or(Fault::Missing("its snapshot has no name"))
 }
 
-fn walk(tx: &Tx<'_>, name: &[u8], id: &str) -> Result<Snapshots, Fault> {
+/// Walks from the snapshot `name` of container `id` down to the bottom layer, in the snapshotter's `metadata.db`.
+///
+/// # Errors
+/// [`Fault`].
+pub fn walk(tx: &Tx<'_>, name: &[u8], id: &str) -> Result<Snapshots, Fault> {
     let (own, mut parent) = snapshot(tx, name)?;
     let mut below = Vec::new();
     let mut chain = None;

@@ -1,29 +1,32 @@
 //! What the kernel loads to run a file: `PT_INTERP` of a program, `#!` of a script.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 
-use crate::sys::lookup::read_start;
+use crate::sys::source::Source;
 
 /// The longest `PT_INTERP` that Linux loads.
 const MAX_PATH: usize = 4096;
 
+/// As much as the longest `#!` line that Linux reads, and more than an ELF header.
+const START: usize = 1024;
+
 /// How a program is run.
-#[derive(Debug, Default)]
-pub(crate) struct Interpreter {
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Interpreter {
     /// What the kernel loads to run it.
-    pub(crate) path: Option<Vec<u8>>,
+    pub path: Option<Vec<u8>>,
     /// What a script's `env` is told to run.
-    pub(crate) argument: Option<Vec<u8>>,
+    pub argument: Option<Vec<u8>>,
 }
 
 /// Reads how a file is run.
 ///
 /// # Errors
 /// The operating system's.
-pub(crate) fn interpreter(file: &File) -> io::Result<Interpreter> {
-    let start = read_start::<1024>(file)?;
+pub fn interpreter(file: &dyn Source) -> io::Result<Interpreter> {
+    let mut start = vec![0; START];
+    let length = file.read_at(&mut start, 0)?;
+    start.truncate(length);
     if let Some(line) = start.strip_prefix(b"#!") {
         let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let mut words = line
@@ -43,7 +46,7 @@ pub(crate) fn interpreter(file: &File) -> io::Result<Interpreter> {
 }
 
 /// Finds `PT_INTERP` (ELF-64 and ELF-32, `elf(5)`), in this machine's byte order only: no other runs.
-fn elf_interpreter(file: &File, start: &[u8]) -> io::Result<Option<Vec<u8>>> {
+fn elf_interpreter(file: &dyn Source, start: &[u8]) -> io::Result<Option<Vec<u8>>> {
     const PT_INTERP: u64 = 3;
     let wide = match start {
         [0x7f, b'E', b'L', b'F', 2, ..] => true,

@@ -34,11 +34,12 @@ struct CrunStatus {
 }
 
 /// What a runtime's state says.
-#[derive(Debug, PartialEq, Eq)]
-struct State {
-    bundle: PathBuf,
-    /// 0 when there is none.
-    pid: u32,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// Where the container was created from.
+    pub bundle: PathBuf,
+    /// Its first process; 0 when there is none.
+    pub pid: u32,
 }
 
 /// Finds the bundle that `start.id` was created from.
@@ -85,7 +86,9 @@ fn read(start: &Start) -> Result<(PathBuf, Option<State>), Undecided> {
     Ok((path, state))
 }
 
-fn parse(runtime: RuntimeKind, bytes: &[u8]) -> Option<State> {
+/// Parses a runtime's state. `None` when it is not what that runtime writes, or names no bundle or several.
+#[must_use]
+pub fn parse(runtime: RuntimeKind, bytes: &[u8]) -> Option<State> {
     match runtime {
         // What a state lacks or spells differently is told by the caller as a whole.
         RuntimeKind::Crun => serde_json::from_slice::<CrunStatus>(bytes)

@@ -80,7 +80,9 @@ impl HighWater {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Parses the mark as [`HighWater::format`] writes it, and no other spelling.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let mut lines = text.strip_suffix('\n')?.split('\n');
         if lines.next()? != VERSION {
             return None;
@@ -95,7 +97,9 @@ impl HighWater {
         (mark.format() == text).then_some(mark)
     }
 
-    fn format(&self) -> String {
+    /// The mark as it is kept on disk.
+    #[must_use]
+    pub fn format(&self) -> String {
         format!(
             "{VERSION}\nlog {}\ntime {}\nroot {}\n",
             self.log_size, self.time, self.root_version

@@ -7,7 +7,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
@@ -213,16 +213,6 @@ fn open_step_by_step(top: &OwnedFd, path: &Path, flags: OFlag) -> Result<OwnedFd
         }
         None => openat(&at, ".", flags | OFlag::O_CLOEXEC, Mode::empty()),
     }
-}
-
-/// Reads the first bytes of a file, up to `N`.
-///
-/// # Errors
-/// The operating system's.
-pub fn read_start<const N: usize>(file: &File) -> io::Result<Vec<u8>> {
-    let mut start = Vec::with_capacity(N);
-    file.take(N as u64).read_to_end(&mut start)?;
-    Ok(start)
 }
 
 /// Makes a path absolute and takes `.` and `..` out of it, as text.

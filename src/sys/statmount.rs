@@ -151,7 +151,11 @@ fn call(number: libc::c_long, mount: u64, param: u64, answer: &mut [u8]) -> io::
     })
 }
 
-fn parse(bytes: &[u8]) -> io::Result<Mount> {
+/// Parses `struct statmount` with its strings.
+///
+/// # Errors
+/// `Unsupported` when the kernel left out what was asked for.
+pub fn parse(bytes: &[u8]) -> io::Result<Mount> {
     if u64_at(bytes, 8) & (WANTED & !STATMOUNT_MNT_OPTS) != WANTED & !STATMOUNT_MNT_OPTS {
         return Err(unsupported());
     }

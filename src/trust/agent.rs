@@ -86,7 +86,15 @@ fn list(socket: &Path) -> Result<Vec<([u8; 32], String)>, AgentError> {
         IDENTITIES_ANSWER,
         LIST_PATIENCE,
     )?;
-    let mut rest = Reader(&answer);
+    parse_identities(&answer)
+}
+
+/// Parses the agent's list: its Ed25519 keys with their comments.
+///
+/// # Errors
+/// [`AgentError::Protocol`].
+pub fn parse_identities(answer: &[u8]) -> Result<Vec<([u8; 32], String)>, AgentError> {
+    let mut rest = Reader(answer);
     let count = rest.number()?;
     let mut keys = Vec::new();
     for _ in 0..count {
@@ -114,15 +122,21 @@ impl Signer for AgentKey {
         ]
         .concat();
         let signature = ask(&self.socket, &request, SIGN_RESPONSE, SIGN_PATIENCE)
-            .and_then(|answer| {
-                let mut rest = Reader(&answer);
-                let signature: [u8; 64] = ed25519(rest.string()?)?;
-                rest.end()?;
-                Ok(signature)
-            })
+            .and_then(|answer| parse_signature(&answer))
             .map_err(KeyError::Agent)?;
         checked(&self.key, message, &signature)
     }
+}
+
+/// Parses the agent's signature. Whether it is the key's is not looked at here.
+///
+/// # Errors
+/// [`AgentError::Protocol`].
+pub fn parse_signature(answer: &[u8]) -> Result<[u8; 64], AgentError> {
+    let mut rest = Reader(answer);
+    let signature = ed25519(rest.string()?)?;
+    rest.end()?;
+    Ok(signature)
 }
 
 /// Sends one request and waits for an answer of the expected type: its bytes after the type.

@@ -20,7 +20,7 @@ use crate::trust::agent;
 
 pub use command::CommandKey;
 pub use error::KeyError;
-pub use file::{generate, open, public_path, read_public};
+pub use file::{generate, open, parse_private, parse_public, public_path, read_public};
 pub use folder::{DEFAULT_KEY, KeyFolder, ListedKey};
 
 /// Somebody who can sign: a key in memory, an agent, a command.

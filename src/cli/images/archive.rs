@@ -28,7 +28,7 @@ const MAX_HEADER: u64 = 1 << 20;
 
 /// The documents of an archive.
 #[derive(Debug, Default)]
-pub(super) struct Archive {
+pub struct Archive {
     documents: BTreeMap<String, Vec<u8>>,
     by_digest: HashMap<Digest, String>,
     sizes: HashMap<String, u64>,
@@ -37,13 +37,13 @@ pub(super) struct Archive {
 
 /// The one image of an archive.
 #[derive(Debug)]
-pub(super) struct ArchivedImage {
+pub struct ArchivedImage {
     /// Its digests.
-    pub(super) subjects: Vec<Subject>,
+    pub subjects: Vec<Subject>,
     /// Its tags as Docker shows them; those that are no names left out.
-    pub(super) tags: Vec<String>,
+    pub tags: Vec<String>,
     /// Bytes of its layers as the archive has them.
-    pub(super) size: u64,
+    pub size: u64,
 }
 
 /// One image in `manifest.json`.
@@ -57,7 +57,10 @@ struct Item {
 
 impl Archive {
     /// Reads an archive to its end.
-    pub(super) fn read(
+    ///
+    /// # Errors
+    /// What is wrong with it, or why it cannot be read.
+    pub fn read(
         source: impl Read,
         expected: Option<u64>,
         progress: &dyn Fn(u64, Option<u64>),
@@ -127,7 +130,10 @@ impl Archive {
     }
 
     /// The one image in it.
-    pub(super) fn image(&self) -> anyhow::Result<ArchivedImage> {
+    ///
+    /// # Errors
+    /// When there is none, or not exactly one.
+    pub fn image(&self) -> anyhow::Result<ArchivedImage> {
         let item = self.item()?;
         let found = self.indexed()?;
         let Some(item) = item else {

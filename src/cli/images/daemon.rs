@@ -4,7 +4,7 @@
 //! without chunks and closes, so that the body is the stream. Reached by
 //! people's verbs only; the gate never asks a daemon.
 
-use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -29,12 +29,25 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PATIENCE_FOR_ARCHIVE: Duration = Duration::from_secs(600);
 
 /// What `docker image inspect` shows, as far as it is used.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Inspected {
-    id: Digest,
-    repo_tags: Option<Vec<String>>,
-    size: u64,
+pub struct Inspected {
+    /// The config's digest.
+    pub id: Digest,
+    /// Its names in full.
+    pub repo_tags: Option<Vec<String>>,
+    /// Bytes of its layers.
+    pub size: u64,
+}
+
+impl Inspected {
+    /// Parses the daemon's answer.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(answer: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(answer)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,8 +77,7 @@ pub(super) fn resolve(name: &ImageName, sources: &Sources<'_>) -> anyhow::Result
     body.take(MAX_ANSWER)
         .read_to_end(&mut answer)
         .context("Docker did not finish its answer")?;
-    let inspected: Inspected =
-        serde_json::from_slice(&answer).context("cannot understand Docker's answer")?;
+    let inspected = Inspected::parse(&answer).context("cannot understand Docker's answer")?;
     let tags = inspected.repo_tags.unwrap_or_default();
     let tags = tags.iter().filter_map(|tag| tag.parse().ok());
     let tags: Vec<_> = tags.map(|name: Name| name.familiar()).collect();
@@ -137,7 +149,16 @@ fn request(
     )
     .context("cannot ask Docker")?;
     let mut reader = BufReader::new(stream);
-    let mut head = (&mut reader).take(MAX_HEAD);
+    let status = read_head(&mut reader)?;
+    Ok((status, reader))
+}
+
+/// Reads an answer's status and headers, up to where its body begins.
+///
+/// # Errors
+/// When it is no HTTP, longer than a head may be, cut short, or in chunks.
+pub fn read_head(reader: &mut impl BufRead) -> anyhow::Result<u16> {
+    let mut head = reader.take(MAX_HEAD);
     let mut line = |what| -> anyhow::Result<String> {
         let mut line = String::new();
         head.read_line(&mut line)
@@ -155,7 +176,7 @@ fn request(
     loop {
         let header = line("end of its headers")?;
         if header.is_empty() {
-            return Ok((status, reader));
+            return Ok(status);
         }
         let chunked = header
             .to_ascii_lowercase()

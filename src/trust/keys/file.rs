@@ -30,8 +30,19 @@ const ROUNDS: u32 = 24;
 /// # Errors
 /// [`KeyError`]: unreadable, readable by others, not Ed25519, or its passphrase is not to be had.
 pub fn open(path: &Path, passphrase: &mut dyn AskPassphrase) -> Result<SecretKey, KeyError> {
-    let bytes = read_private(path)?;
-    let parsed = PrivateKey::from_openssh(&*bytes).map_err(|error| match error {
+    parse_private(path, &read_private(path)?, passphrase)
+}
+
+/// Parses a private key that was read from `path`, which names it where its comment does not.
+///
+/// # Errors
+/// As [`open`].
+pub fn parse_private(
+    path: &Path,
+    bytes: &[u8],
+    passphrase: &mut dyn AskPassphrase,
+) -> Result<SecretKey, KeyError> {
+    let parsed = PrivateKey::from_openssh(bytes).map_err(|error| match error {
         ssh_key::Error::AlgorithmUnknown => {
             KeyError::Algorithm(path.to_owned(), "unknown".to_owned())
         }
@@ -108,10 +119,16 @@ pub fn generate(path: &Path, name: &str, passphrase: Option<&str>) -> Result<Sec
 pub fn read_public(path: &Path) -> Result<VerifierKey, KeyError> {
     let bytes = file::read_capped(path, MAX_KEY_SIZE as u64)
         .map_err(|error| KeyError::Read(path.to_owned(), error))?;
+    parse_public(path, &bytes)
+}
+
+/// Parses a public key that was read from `path`, which names it where its comment does not.
+///
+/// # Errors
+/// As [`read_public`].
+pub fn parse_public(path: &Path, bytes: &[u8]) -> Result<VerifierKey, KeyError> {
     let format = || KeyError::Format(path.to_owned(), "not a public key");
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| format())?
-        .trim_end();
+    let text = std::str::from_utf8(bytes).map_err(|_| format())?.trim_end();
     if let Ok(key) = text.parse() {
         return Ok(key);
     }

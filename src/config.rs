@@ -5,7 +5,8 @@
 //! The gate never reads these files (they may be broken at any time); it reads
 //! what `apply` compiled from them.
 
-use std::fmt;
+mod error;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,8 @@ use serde::Deserialize;
 use crate::image::digest::Digest;
 use crate::policy::gatebin::{Engines, Mode, MountAllow, Response, Rules, Runtimes, UpperAllow};
 use crate::sys::file;
+
+pub use error::ConfigError;
 
 /// Where the configuration is unless `-c` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/vcn-hook/config.toml";
@@ -53,17 +56,6 @@ pub struct Config {
     pub floor: Vec<Digest>,
     /// Hours after its expiry for which an allowlist still answers.
     pub grace_hours: u32,
-}
-
-/// Why there is no configuration.
-#[derive(Debug)]
-pub enum ConfigError {
-    /// A file cannot be read.
-    Read(PathBuf, io::Error),
-    /// A file is not the TOML that this version knows; the text has line and column.
-    Parse(PathBuf, String),
-    /// A setting has a value that cannot be.
-    Value(String),
 }
 
 impl Config {
@@ -403,18 +395,6 @@ fn rules(
             .collect(),
     }
 }
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read(path, error) => write!(f, "cannot read '{}': {error}", path.display()),
-            Self::Parse(path, text) => write!(f, "in '{}': {}", path.display(), text.trim_end()),
-            Self::Value(text) => f.write_str(text),
-        }
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 #[cfg(test)]
 mod tests {

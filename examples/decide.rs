@@ -40,6 +40,7 @@ fn answer() -> Option<Verdict> {
             .as_ref()
             .map_or(Ok(()), |answer| answer.freshness.as_ref().copied()),
         chain_of_config: None,
+        pause: false,
         facts: &Facts::none(),
         now,
     };

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use crate::audit::{self, Decision, Subject};
 use crate::engine::{self, Container, Start, Verb};
-use crate::policy::decide::{Case, decide, enforced, of_exec, on_failure};
+use crate::policy::decide::{Case, decide, enforced, exec_into_pause, of_exec, on_failure};
 use crate::policy::gatebin::{GateBin, Response};
 use crate::verdict::{Undecided, Verdict};
 
@@ -25,6 +25,12 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// What it is about, if an engine's record and the mounted layers agree on it.
     pub container: Option<Container>,
+}
+
+/// Whether one more process in this container is to be judged although `[exec]` says nothing of it.
+#[must_use]
+pub fn must_judge(exec: &Start, gate: &GateBin) -> bool {
+    engine::storage::may_be_pause(exec, &gate.engines.storage_roots)
 }
 
 /// Judges one start and records the answer. `now` is in Unix seconds.
@@ -61,6 +67,9 @@ fn weigh(start: &Start, gate: &GateBin, now: u64, seen: &mut Seen) -> Result<Ver
     let container = seen
         .container
         .insert(engine::identify(start, &engines(gate))?);
+    if start.verb == Verb::Exec && container.pause {
+        return Ok(exec_into_pause());
+    }
     let config = container.identity.config;
 
     let answer = consult(gate, &config, now);
@@ -85,6 +94,7 @@ fn weigh(start: &Start, gate: &GateBin, now: u64, seen: &mut Seen) -> Result<Ver
             .as_ref()
             .map_or(Ok(()), |answer| answer.freshness.as_ref().copied()),
         chain_of_config,
+        pause: container.pause,
         facts: &facts,
         now,
     };

@@ -58,11 +58,13 @@ reason_codes! {
     Trusted = "trusted", exit 0;
     /// On this node's floor, and the ledger says nothing against it.
     Floor = "floor", exit 0;
+    /// An engine's own container for a pod's namespaces, and the ledger says nothing against it.
+    Infra = "infra", exit 0;
     /// A break-glass exemption signed by the exempt keys.
     Exempt = "exempt", exit 0;
     /// The verb starts nothing; it passes through.
     NoStart = "no-start", exit 0;
-    /// A policy other than the ledger's lets it through (`[build]`, `[restore]`, rootless).
+    /// A policy other than the ledger's lets it through (`[build]`, `[restore]`).
     Permitted = "permitted", exit 0;
     /// An organisation withdrew its trust.
     Untrusted = "untrusted", exit 1;
@@ -118,6 +120,10 @@ reason_codes! {
     Restore = "restore", exit 1;
     /// Exec into a container that is no longer trusted.
     Exec = "exec", exit 1;
+    /// Exec into an engine's own container for a pod's namespaces, which nobody notarized.
+    InfraExec = "infra-exec", exit 1;
+    /// A rootless engine's container, which is audited only.
+    Rootless = "rootless", exit 15;
     /// A build step that `[build]` does not permit.
     Build = "build", exit 1;
 }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::bundle::Bundle;
 use super::docker_files::{self, Record};
+use super::home::{self, Home};
+use super::layers::MAX_LAYERS;
 use super::{Container, Rootfs, mounts, trouble};
 use crate::image::digest::{ChainId, Digest};
 use crate::image::identity::{EngineKind, Identity};
@@ -15,8 +17,6 @@ use crate::sys::file::{read_capped, read_small};
 use crate::sys::mount::Mounts;
 use crate::verdict::{ReasonCode, Undecided};
 
-/// More layers than overlayfs lets Docker stack (its own limit is 125).
-pub(super) const MAX_LAYERS: usize = 128;
 /// A container's record with a long health log and many labels.
 const MAX_CONTAINER_SIZE: u64 = 16 << 20;
 /// An image's config with a long history.
@@ -61,13 +61,7 @@ pub(super) fn parent_if<'a>(path: &'a Path, name: &str) -> Option<&'a Path> {
 
 pub(super) fn is_listed(root: &Path, roots: &[PathBuf]) -> bool {
     let above = root.parent().filter(|_| is_remapped(root));
-    let listed = |candidate: &Path| {
-        // Docker resolves its data root when it starts; the list may name a symlink to it.
-        roots.iter().any(|listed| {
-            listed == candidate || listed.canonicalize().is_ok_and(|real| real == candidate)
-        })
-    };
-    listed(root) || above.is_some_and(listed)
+    home::is_listed(root, roots) || above.is_some_and(|above| home::is_listed(above, roots))
 }
 
 fn is_remapped(root: &Path) -> bool {
@@ -97,11 +91,11 @@ pub fn identify(id: &str, bundle: Bundle, layout: Layout) -> Result<Container, U
     let home = layout.root.join("overlay2");
     let (_, mounted) = mounts::rootfs(&known, &rootfs, &home)?;
     let mounted = Rootfs {
-        lowers: follow_links(&home, mounted.lowers)?,
+        lowers: mounts::follow_links(&home, mounted.lowers)?,
         ..mounted
     };
     if mounted != expected {
-        return Err(unbound(id, &expected, &mounted));
+        return Err(trouble::unbound(id, &expected, &mounted));
     }
     Ok(Container {
         id: id.to_owned(),
@@ -115,7 +109,8 @@ pub fn identify(id: &str, bundle: Bundle, layout: Layout) -> Result<Container, U
         },
         first_start: !record.started,
         image_config: config_path(&layout.root, &config),
-        engine_root: layout.root,
+        pause: false,
+        home: Home::docker(layout.root),
         rootfs: mounted,
         bundle,
     })
@@ -205,22 +200,6 @@ fn expected_layers(layout: &Layout, id: &str) -> Result<(ChainId, Rootfs), Undec
     Ok((chain, rootfs))
 }
 
-/// Docker mounts through short links, `l/<name>` to `../<id>/diff`.
-fn follow_links(home: &Path, lowers: Vec<PathBuf>) -> Result<Vec<PathBuf>, Undecided> {
-    let links = home.join("l");
-    lowers
-        .into_iter()
-        .map(|lower| {
-            if lower.parent() != Some(&links) {
-                return Ok(lower);
-            }
-            let target = std::fs::read_link(&lower)
-                .map_err(|error| trouble::unreadable("the layer", &lower, &error))?;
-            Ok(crate::sys::lookup::cleaned(&links.join(target)))
-        })
-        .collect()
-}
-
 /// Reads one word that Docker keeps in a file of its own, and that becomes part of a path.
 fn read_word(path: &Path) -> Result<String, Undecided> {
     let bytes = read_small::<128>(path)
@@ -258,28 +237,6 @@ pub(super) fn malformed(path: &Path) -> Undecided {
         ReasonCode::Unreadable,
         detail,
         "restart Docker; if it stays so, remove the container and create it again",
-    )
-}
-
-pub(super) fn unbound(id: &str, expected: &Rootfs, found: &Rootfs) -> Undecided {
-    let differing = expected
-        .lowers
-        .iter()
-        .zip(&found.lowers)
-        .find(|(expected, found)| expected != found)
-        .map(|(expected, found)| (expected.display().to_string(), found.display().to_string()));
-    let (expected, found) = differing.unwrap_or_else(|| {
-        let count =
-            |rootfs: &Rootfs| format!("{} layers and its own upper one", rootfs.lowers.len());
-        (count(expected), count(found))
-    });
-    let detail = format!(
-        "the layers mounted for container '{id}' are not its image's: expected {expected}, found {found}"
-    );
-    Undecided::new(
-        ReasonCode::Unbound,
-        detail,
-        "remove the container and create it again",
     )
 }
 

@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use super::bolt::{BoltError, Db, Tx};
 use super::bundle::Bundle;
 use super::containerd::{DOCKER_NAMESPACE, Root};
-use super::docker::{self, MAX_LAYERS};
+use super::docker;
 use super::docker_files;
+use super::home::Home;
+use super::layers::MAX_LAYERS;
 use super::{Container, Rootfs, mounts, trouble};
 use crate::image::digest::{ChainId, Digest};
 use crate::image::identity::{EngineKind, Identity};
@@ -104,7 +106,7 @@ pub fn identify(
         upper: Some(directory(&snapshots.own)),
     };
     if mounted != expected {
-        return Err(docker::unbound(id, &expected, &mounted));
+        return Err(trouble::unbound(id, &expected, &mounted));
     }
     Ok(Container {
         id: id.to_owned(),
@@ -117,7 +119,8 @@ pub fn identify(
             engine: EngineKind::DockerContainerd,
         },
         first_start: !record.started,
-        engine_root: layout.root,
+        pause: false,
+        home: Home::docker(layout.root),
         image_config: blobs.join(config.hex()),
         rootfs: mounted,
         bundle,

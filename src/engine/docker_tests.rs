@@ -1,8 +1,9 @@
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use super::{Layout, chain_of_config, expected_layers, follow_links, is_build, read_record};
+use super::{Layout, chain_of_config, expected_layers, is_build, read_record};
 use crate::engine::Rootfs;
+use crate::engine::mounts::follow_links;
 use crate::image::digest::{ChainId, Digest};
 use crate::verdict::ReasonCode;
 

@@ -6,7 +6,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::bundle::{Bundle, Mount, Namespace, Spec};
-use super::reach::{is_below_dockers_own, is_bind};
+use super::home::Home;
+use super::reach::is_bind;
 use crate::policy::facts::HostAccess;
 
 /// With any of these, root in the container is root on the host, by a known and short way.
@@ -54,10 +55,10 @@ const CONTROL: [&str; 10] = [
     "/run/systemd",
 ];
 
-/// Lists the access that a bundle asks for. What its mounts reach of the engine at `engine_root` is
+/// Lists the access that a bundle asks for. What its mounts reach of the engine at `home` is
 /// told elsewhere.
 #[must_use]
-pub fn access(bundle: &Bundle, engine_root: &Path) -> Vec<HostAccess> {
+pub fn access(bundle: &Bundle, home: &Home) -> Vec<HostAccess> {
     let spec = &bundle.spec;
     let mut found = Vec::new();
     let capabilities = &spec.process.capabilities.bounding;
@@ -84,7 +85,7 @@ pub fn access(bundle: &Bundle, engine_root: &Path) -> Vec<HostAccess> {
         let as_root = linux.uid_mappings.is_empty();
         found.extend((unconfined && as_root).then_some(HostAccess::SystemPaths));
     }
-    found.extend(files(bundle, engine_root));
+    found.extend(files(bundle, home));
     found.extend(namespaces(&spec.linux.namespaces));
     found
 }
@@ -101,13 +102,13 @@ fn devices(spec: &Spec) -> impl Iterator<Item = HostAccess> {
         .map(|path| HostAccess::Device(path.display().to_string()))
 }
 
-fn files<'a>(bundle: &'a Bundle, engine_root: &'a Path) -> impl Iterator<Item = HostAccess> + 'a {
+fn files<'a>(bundle: &'a Bundle, home: &'a Home) -> impl Iterator<Item = HostAccess> + 'a {
     let binds = bundle.spec.mounts.iter().filter(|mount| is_bind(mount));
     binds.filter_map(move |mount| {
         let source = bundle.path.join(&mount.source);
         // Where it leads counts; what is not there is the runtime's to refuse.
         let real = source.canonicalize().unwrap_or(source);
-        let controls = !is_below_dockers_own(engine_root, &real) && controls_host(&real, mount);
+        let controls = !home.made(&real) && controls_host(&real, mount);
         controls.then_some(HostAccess::Files(real))
     })
 }
@@ -155,9 +156,7 @@ fn is_ours(path: &str, file: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use super::{DANGEROUS, access};
+    use super::{DANGEROUS, Home, access};
     use crate::engine::bundle::{Bundle, Linux, Mount, Spec, parse};
     use crate::policy::facts::HostAccess::{
         self, Capability, Device, Files, Namespace, Privileged, SystemPaths,
@@ -175,7 +174,7 @@ mod tests {
 
     fn in_spec(spec: Spec) -> Vec<HostAccess> {
         let path = "/run/bundle".into();
-        access(&Bundle { path, spec }, Path::new("/root/docker"))
+        access(&Bundle { path, spec }, &Home::docker("/root/docker".into()))
     }
 
     #[test]

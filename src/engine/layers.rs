@@ -12,6 +12,9 @@ use super::Rootfs;
 use super::code::Code;
 use crate::sys::lookup::{Root, plain_inode};
 
+/// More layers than overlayfs lets engines stack (Docker's own limit is 125).
+pub(crate) const MAX_LAYERS: usize = 128;
+
 /// The first program of the container that is not the one in the topmost of its layers that has it.
 /// What lies in the upper layer is `upper`'s to judge.
 ///

@@ -12,6 +12,7 @@ pub mod docker;
 pub mod docker_files;
 pub mod docker_images;
 pub mod docker_store;
+pub mod home;
 pub mod host;
 pub mod interpreter;
 mod landing;
@@ -21,6 +22,7 @@ mod observe;
 pub mod process;
 pub mod reach;
 pub mod state;
+pub mod storage;
 mod table;
 mod trouble;
 pub mod upper;
@@ -30,6 +32,7 @@ pub use observe::facts;
 use std::path::PathBuf;
 
 use crate::engine::bundle::Bundle;
+use crate::engine::home::Home;
 use crate::image::digest::ChainId;
 use crate::image::identity::Identity;
 use crate::verdict::{ReasonCode, Undecided};
@@ -106,8 +109,10 @@ pub struct Container {
     pub identity: Identity,
     /// Whether the engine has never started it.
     pub first_start: bool,
-    /// The engine's root directory whose files named the image.
-    pub engine_root: PathBuf,
+    /// Whether it is an engine's own container for a pod's namespaces, and nothing but that.
+    pub pause: bool,
+    /// The engine whose files named the image.
+    pub home: Home,
     /// Where the engine keeps the config of the image, if it still does.
     pub image_config: PathBuf,
     /// The root file system.
@@ -149,6 +154,9 @@ pub fn identify(start: &Start, engines: &Engines) -> Result<Container, Undecided
     if let Some(layout) = docker_store::Layout::of(&rootfs, &start.id, &engines.docker_roots) {
         let roots = &engines.containerd_roots;
         return docker_store::identify(&start.id, bundle, layout, roots);
+    }
+    if let Some(layout) = storage::Layout::of(&bundle.path, &start.id, &engines.storage_roots) {
+        return storage::identify(&start.id, bundle, &layout, &engines.storage_roots);
     }
     if docker::is_build(&rootfs, &engines.docker_roots) {
         let detail = "a build step has no image yet";

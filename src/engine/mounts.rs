@@ -75,6 +75,25 @@ pub fn rootfs(mounts: &Mounts, path: &Path, home: &Path) -> Result<(Mount, Rootf
     Ok((mount, rootfs))
 }
 
+/// Follows the short links through which engines mount layers, `l/<name>` to `../<id>/diff`.
+///
+/// # Errors
+/// `unreadable`.
+pub fn follow_links(home: &Path, lowers: Vec<PathBuf>) -> Result<Vec<PathBuf>, Undecided> {
+    let links = home.join("l");
+    lowers
+        .into_iter()
+        .map(|lower| {
+            if lower.parent() != Some(&links) {
+                return Ok(lower);
+            }
+            let target = std::fs::read_link(&lower)
+                .map_err(|error| trouble::unreadable("the layer", &lower, &error))?;
+            Ok(cleaned(&links.join(target)))
+        })
+        .collect()
+}
+
 /// Parses the options of an overlay as the kernel prints them.
 ///
 /// # Errors

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use super::bundle::Mount;
 use super::code::Code;
 use super::landing::landing;
-use super::reach::{Guard, is_bind, is_dockers_own};
+use super::reach::{Guard, is_bind};
 use super::upper::{self, Explained};
 use super::{Container, Guarded, Start, Verb, host, layers, table, trouble};
+use crate::image::identity::EngineKind;
 use crate::policy::facts::{Facts, HostAccess, MountFault, MountFinding};
 use crate::sys::file::check_owned_path;
 use crate::sys::lookup::Root;
@@ -69,6 +70,7 @@ pub fn facts(start: &Start, container: &Container, guarded: &Guarded) -> Result<
             .collect(),
         devices: devices(container, &root).map_err(failed)?,
         cwd: root.resolve(&spec.process.cwd).map_err(failed)?.path,
+        ..by_engine(container.identity.engine)
     };
     let upper = if container.first_start {
         upper::before_first_start(&container.rootfs, &explained)
@@ -77,11 +79,11 @@ pub fn facts(start: &Start, container: &Container, guarded: &Guarded) -> Result<
     };
     let mut facts = Facts {
         upper: upper.map_err(failed)?,
-        host: host::access(&container.bundle, &container.engine_root),
+        host: host::access(&container.bundle, &container.home),
         ..Facts::none()
     };
     let mounts = Mounts::ask();
-    let guard = Guard::new(&mounts, guarded, &container.engine_root);
+    let guard = Guard::new(&mounts, guarded, &container.home);
     below_rootfs(container, &mounts, &mut facts).map_err(failed)?;
     over_code(container, &going, &code, &mut facts);
     of_state(start, container, &going, &guard, &mut facts)?;
@@ -124,6 +126,18 @@ fn devices(container: &Container, root: &Root) -> io::Result<Vec<PathBuf>> {
     devices
         .map(|device| Ok(root.resolve(&device.path)?.path))
         .collect()
+}
+
+/// What an engine writes into every container before its first start.
+fn by_engine(engine: EngineKind) -> Explained {
+    match engine {
+        EngineKind::Docker | EngineKind::DockerContainerd => Explained::default(),
+        EngineKind::Podman => Explained {
+            links: vec![("/etc/mtab".into(), "/proc/mounts".into())],
+            accounts: ["/etc/passwd", "/etc/group"].map(PathBuf::from).into(),
+            ..Explained::default()
+        },
+    }
 }
 
 /// Whether it is an engine's own `--init`: by its source, which only root can have changed.
@@ -210,9 +224,8 @@ fn over_code(container: &Container, going: &[Going<'_>], code: &Code, facts: &mu
 
 /// Whether a mount may hold files of somebody's choice.
 fn brings_files(container: &Container, mount: &Mount, source: &Path) -> bool {
-    let root = &container.engine_root;
     if is_bind(mount) {
-        !is_dockers_own(root, &container.id, source)
+        !container.home.made_for(&container.id, source)
     } else {
         !OWN_KINDS.contains(&mount.kind.as_str())
     }
@@ -233,7 +246,6 @@ fn of_state(
     guard: &Guard<'_>,
     facts: &mut Facts,
 ) -> Result<(), Undecided> {
-    let root = &container.engine_root;
     for Going {
         mount,
         source,
@@ -254,7 +266,7 @@ fn of_state(
             }
             continue;
         }
-        if *is_init || is_dockers_own(root, &container.id, source) {
+        if *is_init || container.home.made_for(&container.id, source) {
             continue;
         }
         let failed = |error: io::Error| trouble::unreadable("a mount's source", source, &error);

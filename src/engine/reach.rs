@@ -6,10 +6,11 @@
 
 use std::cell::OnceCell;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::Guarded;
 use super::bundle::Mount;
+use super::home::Home;
 use super::mounts::parse_overlay;
 use crate::sys::mount::{Location, Mount as Mounted, Mounts};
 use crate::sys::mountinfo::Line;
@@ -26,7 +27,7 @@ const VOLUME_KINDS: [&str; 25] = [
 #[derive(Debug)]
 pub struct Guard<'a> {
     mounts: &'a Mounts,
-    engine_root: &'a Path,
+    home: &'a Home,
     guarded: &'a Guarded,
     places: OnceCell<Places>,
 }
@@ -61,53 +62,13 @@ pub fn is_bind(mount: &Mount) -> bool {
     mount.kind == "bind" || mount.options.iter().any(binds)
 }
 
-/// Whether a source is a file or directory that Docker itself made for this container, below its own root.
-///
-/// A name alone says little: what lies in another container's shared memory, its container has put there.
-#[must_use]
-pub fn is_dockers_own(engine_root: &Path, id: &str, source: &Path) -> bool {
-    let containers = engine_root.join("containers");
-    source.starts_with(containers.join(id))
-        && source
-            .strip_prefix(engine_root)
-            .is_ok_and(is_dockers_own_name)
-        && source.canonicalize().is_ok_and(|real| real == source)
-}
-
-/// Whether a real path is one that Docker made below its own root for some container.
-#[must_use]
-pub fn is_below_dockers_own(engine_root: &Path, real: &Path) -> bool {
-    real.strip_prefix(engine_root)
-        .is_ok_and(is_dockers_own_name)
-}
-
-/// Whether a real path below Docker's root is one that containers may write.
-fn is_dockers_own_name(name: &Path) -> bool {
-    let mut parts = Vec::with_capacity(6);
-    for part in name.components().take(6) {
-        let Component::Normal(part) = part else {
-            return false;
-        };
-        parts.push(part.to_str().unwrap_or_default());
-    }
-    match parts.as_slice() {
-        ["containers", _, "hosts" | "hostname" | "resolv.conf"]
-        | ["containers", _, "mounts", "shm" | "secrets"]
-        | ["containers", _, "mounts", "secrets", _] => true,
-        ["volumes", _, "_data", ..] => true,
-        // Where it mounts a part of a volume on the way; what that is, the place in the file system says.
-        ["tmp", name] => name.starts_with("safe-mount"),
-        _ => false,
-    }
-}
-
 impl<'a> Guard<'a> {
     /// Takes what is guarded.
     #[must_use]
-    pub const fn new(mounts: &'a Mounts, guarded: &'a Guarded, engine_root: &'a Path) -> Self {
+    pub const fn new(mounts: &'a Mounts, guarded: &'a Guarded, home: &'a Home) -> Self {
         Self {
             mounts,
-            engine_root,
+            home,
             guarded,
             places: OnceCell::new(),
         }
@@ -216,7 +177,7 @@ impl<'a> Guard<'a> {
     /// Whether a volume is a file system that may show another one, or the kernel itself.
     fn is_opaque(&self, path: &Path, holding: &Mounted) -> bool {
         // A part of a volume is mounted below `tmp` on its way.
-        let homes = ["volumes", "tmp"].map(|name| self.engine_root.join(name));
+        let homes = ["volumes", "tmp"].map(|name| self.home.root().join(name));
         let is_volume = |path: &Path| homes.iter().any(|home| path.starts_with(home));
         is_volume(path)
             && is_volume(&holding.point)
@@ -232,11 +193,16 @@ impl<'a> Guard<'a> {
                 .location
                 .holds(location)
                 .then(|| location.inside.strip_prefix(&guarded.location.inside));
-            // With `userns-remap` the engine's root is below the one that is listed.
-            let engine = self.engine_root.strip_prefix(&guarded.path).ok();
             let bad = |name: &Path| {
-                let own = engine.and_then(|engine| name.strip_prefix(engine).ok());
-                !own.is_some_and(is_dockers_own_name)
+                // With `userns-remap` the engine's root is below the one that is listed.
+                let mut engines = self
+                    .home
+                    .roots()
+                    .filter_map(|root| root.strip_prefix(&guarded.path).ok());
+                !engines.any(|engine| {
+                    let own = name.strip_prefix(engine);
+                    own.is_ok_and(|own| self.home.is_made_name(own))
+                })
             };
             let by_location = by_location.and_then(Result::ok);
             above || by_path.is_some_and(bad) || by_location.is_some_and(bad)

@@ -1,64 +1,12 @@
 //! What a source reaches.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::{Guard, is_bind, is_dockers_own, is_dockers_own_name};
+use super::{Guard, is_bind};
 use crate::engine::Guarded;
 use crate::engine::bundle::Mount;
+use crate::engine::home::Home;
 use crate::sys::mount::{Mount as Mounted, Mounts};
-
-#[test]
-fn knows_the_names_of_dockers_own_mounts() {
-    for (name, own) in [
-        ("containers/abc/hosts", true),
-        ("containers/abc/resolv.conf", true),
-        ("containers/abc/mounts/shm", true),
-        ("containers/abc/mounts/shm/x", false),
-        ("containers/abc/mounts/secrets/x", true),
-        ("containers/abc/mounts/secrets/x/y", false),
-        ("containers/abc/mounts/x", false),
-        ("volumes/data/_data", true),
-        ("volumes/data/_data/sub", true),
-        ("volumes/data/_data/a/b/c/d/e", true),
-        ("volumes/data/_data/../../x", false),
-        ("containers/abc/config.v2.json", false),
-        ("containers/abc/hosts/x", false),
-        ("containers/abc", false),
-        ("tmp/safe-mount123", true),
-        ("tmp/safe-mount123/x", false),
-        ("tmp/x", false),
-        ("volumes/data", false),
-        ("volumes/metadata.db", false),
-        ("overlay2/x/diff", false),
-        ("", false),
-    ] {
-        assert_eq!(is_dockers_own_name(Path::new(name)), own, "{name}");
-    }
-}
-
-#[test]
-fn docker_makes_mounts_for_their_own_container_and_no_symlinks() {
-    let folder = tempfile::tempdir().expect("a temporary directory");
-    let root = folder.path().canonicalize().expect("it is there");
-    for id in ["abc", "other"] {
-        let shm = root.join("containers").join(id).join("mounts/shm");
-        std::fs::create_dir_all(&shm).expect("made");
-        std::os::unix::fs::symlink("/", shm.join("l")).expect("linked");
-    }
-    let hostname = root.join("containers/abc/hostname");
-    std::os::unix::fs::symlink("/etc/hostname", hostname).expect("linked");
-    for (name, own) in [
-        ("containers/abc/mounts/shm", true),
-        ("containers/abc/mounts/shm/l", false),
-        ("containers/other/mounts/shm", false),
-        ("containers/other/mounts/shm/l", false),
-        ("containers/abc/hostname", false),
-        ("containers/abc/hosts", false),
-    ] {
-        let source = root.join(name);
-        assert_eq!(is_dockers_own(&root, "abc", &source), own, "{name}");
-    }
-}
 
 fn bind(options: &[&str]) -> Mount {
     Mount {
@@ -83,7 +31,8 @@ fn a_volume_that_may_show_something_else_reaches_it() {
         sockets: Vec::new(),
     };
     let mounts = Mounts::ask();
-    let guard = Guard::new(&mounts, &guarded, &root);
+    let home = Home::docker(root.clone());
+    let guard = Guard::new(&mounts, &guarded, &home);
     let volume = root.join("volumes/v/_data");
     let absolute = |name: &str| format!("lowerdir=/l,upperdir={}", root.join(name).display());
     for (kind, options, reached) in [
@@ -150,7 +99,8 @@ fn compares_real_paths_both_ways() {
     };
     let mounts = Mounts::ask();
     let root = base.join("docker");
-    let guard = Guard::new(&mounts, &guarded, &root);
+    let home = Home::docker(root.clone());
+    let guard = Guard::new(&mounts, &guarded, &home);
     for (source, options, reached, socket) in [
         ("state", &["rbind"][..], Some("state"), false),
         ("state/inner", &["rbind"], Some("state"), false),

@@ -165,6 +165,7 @@ mod tests {
     use crate::engine::Guarded;
     use crate::engine::bundle::Mount;
     use crate::engine::code::Code;
+    use crate::engine::home::Home;
     use crate::engine::observe::Going;
     use crate::engine::reach::Guard;
     use crate::policy::facts::{Facts, MountFault};
@@ -218,7 +219,7 @@ mod tests {
             sockets: Vec::new(),
         };
         let host = Mounts::ask();
-        let docker = base.join("docker");
+        let docker = Home::docker(base.join("docker"));
         let guard = Guard::new(&host, &guarded, &docker);
         for (source, point, read_only, found) in [
             // As the bundle asks, and so the bundle's to judge.

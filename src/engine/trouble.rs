@@ -6,6 +6,7 @@
 use std::io;
 use std::path::Path;
 
+use super::Rootfs;
 use crate::verdict::{ReasonCode, Undecided};
 
 /// Something that must be read cannot be.
@@ -41,6 +42,29 @@ pub(crate) fn foreign(rootfs: &Path, program: &Path) -> Undecided {
         ReasonCode::Unbound,
         detail,
         "find out who changed the engine's layers, then remove the container and create it again",
+    )
+}
+
+/// The layers that are mounted are others than the engine's files say.
+pub(crate) fn unbound(id: &str, expected: &Rootfs, found: &Rootfs) -> Undecided {
+    let differing = expected
+        .lowers
+        .iter()
+        .zip(&found.lowers)
+        .find(|(expected, found)| expected != found)
+        .map(|(expected, found)| (expected.display().to_string(), found.display().to_string()));
+    let (expected, found) = differing.unwrap_or_else(|| {
+        let count =
+            |rootfs: &Rootfs| format!("{} layers and its own upper one", rootfs.lowers.len());
+        (count(expected), count(found))
+    });
+    let detail = format!(
+        "the layers mounted for container '{id}' are not its image's: expected {expected}, found {found}"
+    );
+    Undecided::new(
+        ReasonCode::Unbound,
+        detail,
+        "remove the container and create it again",
     )
 }
 

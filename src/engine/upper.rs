@@ -11,12 +11,16 @@ use std::path::{Path, PathBuf};
 use super::Rootfs;
 use super::code::Code;
 use crate::policy::facts::Upper;
+use crate::sys::file::read_capped;
 use crate::sys::xattr;
 
 /// As many paths as a refusal can use; more of them say nothing new.
 const MAX_FINDINGS: usize = 8;
 /// A layer with more entries than this is not explained by a handful of mount points.
 const MAX_ENTRIES: usize = 4096;
+
+/// The most bytes of an account file; the image's may be long.
+const MAX_ACCOUNTS: u64 = 1 << 20;
 
 const OPAQUE: &CStr = c"trusted.overlay.opaque";
 const REDIRECT: &CStr = c"trusted.overlay.redirect";
@@ -30,6 +34,10 @@ pub struct Explained {
     pub devices: Vec<PathBuf>,
     /// The working directory.
     pub cwd: PathBuf,
+    /// Symlinks that the engine makes, and where they lead.
+    pub links: Vec<(PathBuf, PathBuf)>,
+    /// Files to which the engine adds a line about the user that the process runs as.
+    pub accounts: Vec<PathBuf>,
 }
 
 /// Looks at the writable layer of a container that has never run: nothing unexplained may be there.
@@ -140,6 +148,7 @@ impl<'a> Walk<'a> {
                 !self.hides(&inside)?
             } else {
                 self.is_explained_file(&inside, &metadata)
+                    || (strict(&inside) && self.is_engines_file(&inside, &metadata)?)
             };
             if !fine || self.entries > MAX_ENTRIES {
                 self.find(&inside);
@@ -147,7 +156,9 @@ impl<'a> Walk<'a> {
                 // What is in a new directory says more, and can be permitted one by one.
                 let before = self.findings.len();
                 self.below(&inside, strict)?;
-                let unexplained = strict(&inside) && !self.is_explained_directory(&inside);
+                let unexplained = strict(&inside)
+                    && !self.is_explained_directory(&inside)
+                    && !self.leads_to_engines_file(&inside);
                 if unexplained && self.findings.len() == before {
                     self.find(&inside);
                 }
@@ -163,6 +174,7 @@ impl<'a> Walk<'a> {
             mounts,
             devices,
             cwd,
+            ..
         } = self.explained;
         leads_to(cwd) || mounts.iter().chain(devices).any(leads_to)
     }
@@ -176,6 +188,42 @@ impl<'a> Walk<'a> {
         // In a user namespace, runtimes mount devices over empty files.
         (is_empty && (is_among(&self.explained.mounts) || is_among(&self.explained.devices)))
             || (is_node && is_among(&self.explained.devices))
+    }
+
+    /// Whether the engine made it before the first start, just as it makes it for every container.
+    fn is_engines_file(&self, path: &Path, metadata: &Metadata) -> io::Result<bool> {
+        if metadata.is_symlink() {
+            let links = &self.explained.links;
+            let Some((_, target)) = links.iter().find(|(link, _)| link == path) else {
+                return Ok(false);
+            };
+            return Ok(std::fs::read_link(self.on_disk(path))? == *target);
+        }
+        if !metadata.is_file() || !self.explained.accounts.iter().any(|file| file == path) {
+            return Ok(false);
+        }
+        let ours = read_capped(&self.on_disk(path), MAX_ACCOUNTS)?;
+        let images = self.lower_file(path)?;
+        Ok(adds_one_account(&images, &ours))
+    }
+
+    /// What the topmost layer that has this file has in it; nothing where none has.
+    fn lower_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        for lower in &self.rootfs.lowers {
+            if let Some(metadata) = metadata(&inside(lower, path))? {
+                if !metadata.is_file() {
+                    break;
+                }
+                return read_capped(&inside(lower, path), MAX_ACCOUNTS);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn leads_to_engines_file(&self, path: &Path) -> bool {
+        let links = self.explained.links.iter().map(|(link, _)| link);
+        let mut files = links.chain(&self.explained.accounts);
+        files.any(|file| file.starts_with(path) && self.on_disk(file).symlink_metadata().is_ok())
     }
 
     /// Whether a directory hides something of the image: it is redirected, or opaque over a layer that has it.
@@ -206,6 +254,27 @@ impl<'a> Walk<'a> {
             self.findings.push(path.to_path_buf());
         }
     }
+}
+
+/// Whether `after` is `before` and one more line, about a user or a group that is not root's.
+fn adds_one_account(before: &[u8], after: &[u8]) -> bool {
+    let Some(added) = after.strip_prefix(before) else {
+        return false;
+    };
+    let Some(line) = std::str::from_utf8(added)
+        .ok()
+        .and_then(|added| added.strip_suffix('\n'))
+    else {
+        return false;
+    };
+    // `name:*:uid:gid:...` or `name:x:gid:...`; nobody logs in by it, and it makes nobody root.
+    let mut fields = line.trim_start_matches('\n').split(':');
+    let (name, password) = (fields.next(), fields.next());
+    let number: Option<u32> = fields.next().and_then(|number| number.parse().ok());
+    !line.trim_start_matches('\n').contains('\n')
+        && name.is_some_and(|name| !name.is_empty())
+        && matches!(password, Some("*" | "x"))
+        && number.is_some_and(|number| number != 0)
 }
 
 /// Where a container's path is in a layer.
@@ -288,6 +357,7 @@ mod tests {
                 .to_vec(),
             devices: vec!["/nodes/null".into()],
             cwd: "/srv/app".into(),
+            ..Explained::default()
         }
     }
 
@@ -349,6 +419,73 @@ mod tests {
         symlink("/usr", layers.upper.join("proc")).expect("linked");
         let found = before_first_start(&layers.rootfs, &explained()).expect("readable");
         assert_eq!(found, Upper::NotPristine(paths(&["/proc"])));
+    }
+
+    #[test]
+    fn what_the_engine_writes_for_every_container_is_explained_and_nothing_like_it() {
+        const ROOT: &str = "root:x:0:0:root:/root:/bin/sh\n";
+        let explained = Explained {
+            links: vec![("/etc/mtab".into(), "/proc/mounts".into())],
+            accounts: paths(&["/etc/passwd", "/etc/group"]),
+            ..explained()
+        };
+        for (name, link, text, clean) in [
+            ("etc/mtab", "/proc/mounts", "", true),
+            ("etc/mtab", "/usr", "", false),
+            ("etc/other", "/proc/mounts", "", false),
+            ("etc/mtab", "", "", false),
+            (
+                "etc/passwd",
+                "",
+                "root:x:0:0:root:/root:/bin/sh\n12:*:12:0:container user:/:/bin/sh\n",
+                true,
+            ),
+            (
+                "etc/passwd",
+                "",
+                "root:x:0:0:root:/root:/bin/sh\n\n12:*:12:0::/:/bin/sh\n",
+                true,
+            ),
+            ("etc/group", "", "12:x:12:12\n", true),
+            ("etc/passwd", "", "root:x:0:0:root:/root:/bin/sh\n", false),
+            ("etc/passwd", "", "12:*:12:0::/:/bin/sh\n", false),
+            (
+                "etc/passwd",
+                "",
+                "root:x:0:0:root:/root:/bin/sh\ne:*:0:0::/:/bin/sh\n",
+                false,
+            ),
+            (
+                "etc/passwd",
+                "",
+                "root:x:0:0:root:/root:/bin/sh\ne::5:0::/:/bin/sh\n",
+                false,
+            ),
+            (
+                "etc/passwd",
+                "",
+                "root:x:0:0:root:/root:/bin/sh\na:*:1:1::/:/x\nb:*:2:2::/:/x\n",
+                false,
+            ),
+        ] {
+            let layers = Layers::new();
+            let lower = layers.rootfs.lowers[0].join("etc");
+            std::fs::create_dir_all(&lower).expect("made");
+            std::fs::write(lower.join("passwd"), ROOT).expect("written");
+            let path = layers.upper.join(name);
+            std::fs::create_dir_all(layers.upper.join("etc")).expect("made");
+            if link.is_empty() {
+                std::fs::write(&path, text).expect("written");
+            } else {
+                symlink(link, &path).expect("linked");
+            }
+            let expected = match clean {
+                true => Upper::Clean,
+                false => Upper::NotPristine(vec![PathBuf::from("/").join(name)]),
+            };
+            let found = before_first_start(&layers.rootfs, &explained).expect("readable");
+            assert_eq!(found, expected, "{name} {link} {text:?}");
+        }
     }
 
     #[test]

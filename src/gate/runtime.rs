@@ -80,7 +80,12 @@ fn judge(
             return Judged::Refuse(Refusal::of(id, None, reason));
         }
     };
-    if verb == Verb::Exec && gate.rules.exec == Response::Allow {
+    let unruled = verb == Verb::Exec && gate.rules.exec == Response::Allow;
+    if unruled
+        && !start
+            .as_ref()
+            .is_ok_and(|exec| pipeline::must_judge(exec, gate))
+    {
         return Judged::Start;
     }
     let (verdict, container, id) = match start {

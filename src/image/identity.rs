@@ -12,6 +12,8 @@ pub enum EngineKind {
     Docker,
     /// Docker, with the containerd image store.
     DockerContainerd,
+    /// Podman, with the overlay driver of containers/storage.
+    Podman,
 }
 
 /// One image, as one container runs it.
@@ -38,6 +40,7 @@ impl EngineKind {
         match self {
             Self::Docker => "docker",
             Self::DockerContainerd => "docker-containerd",
+            Self::Podman => "podman",
         }
     }
 }

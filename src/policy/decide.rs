@@ -1,7 +1,8 @@
 //! The verdict: what the ledger says first, then what no digest can say.
 //!
 //! Owns the order of precedence. A refusal by the ledger is told before any
-//! other; the floor stands in for a missing word and never against a given one.
+//! other; the floor, or what a pod's own container is, stands in for a missing
+//! word and never against a given one.
 
 use crate::allowlist::record::{Record, Status};
 use crate::image::digest::ChainId;
@@ -23,6 +24,8 @@ pub struct Case<'a> {
     pub freshness: Result<(), &'a Reason>,
     /// The chain that the image's own config names; read only for images on the floor.
     pub chain_of_config: Option<ChainId>,
+    /// Whether it is an engine's own container for a pod's namespaces, known by what it is.
+    pub pause: bool,
     /// What no digest says.
     pub facts: &'a Facts,
     /// The node's clock, in Unix seconds.
@@ -65,9 +68,17 @@ pub fn on_failure(gate: &GateBin, undecided: Undecided) -> Verdict {
 /// What a verdict about a container means for one more process in it, by `[exec] policy`.
 pub fn of_exec(gate: &GateBin, verdict: Verdict) -> Verdict {
     match (gate.rules.exec, verdict) {
+        (_, Verdict::Deny(reason)) if reason.code == ReasonCode::InfraExec => Verdict::Deny(reason),
         (Response::Warn, Verdict::Deny(reason)) => Verdict::Warn(reason),
         (_, verdict) => verdict,
     }
+}
+
+/// Nothing is started in a container that nobody notarized and that is known by what it is.
+pub fn exec_into_pause() -> Verdict {
+    let detail = "it only holds a pod's namespaces, and starts without being notarized because nothing else runs in it";
+    let hint = "exec into one of the pod's other containers";
+    Verdict::Deny(Reason::new(ReasonCode::InfraExec, detail, hint))
 }
 
 /// What a verdict does on this node: in audit mode a refusal lets it start, and says so.
@@ -81,7 +92,9 @@ pub fn enforced(mode: Mode, verdict: Verdict) -> Verdict {
 fn ledger(gate: &GateBin, case: &Case<'_>) -> Verdict {
     let records = match case.records {
         Ok(records) => records,
-        Err(reason) => return floor(gate, case).unwrap_or_else(|| Verdict::Deny(reason.clone())),
+        Err(reason) => {
+            return stands_in(gate, case).unwrap_or_else(|| Verdict::Deny(reason.clone()));
+        }
     };
     let standing = standing(&gate.trust, records, Some(&case.identity.chain), case.now);
     let withdrawn = matches!(
@@ -91,16 +104,28 @@ fn ledger(gate: &GateBin, case: &Case<'_>) -> Verdict {
     if let Err(stale) = case.freshness
         && !(withdrawn && standing.response == Response::Deny)
     {
-        return floor(gate, case).unwrap_or_else(|| Verdict::Deny(stale.clone()));
+        return stands_in(gate, case).unwrap_or_else(|| Verdict::Deny(stale.clone()));
     }
     let missing = matches!(
         standing.reason.code,
         ReasonCode::Unknown | ReasonCode::Lapsed | ReasonCode::Quorum
     );
-    if missing && let Some(allowed) = floor(gate, case) {
+    if missing && let Some(allowed) = stands_in(gate, case) {
         return allowed;
     }
     verdict(standing)
+}
+
+/// What stands in for a word of the ledger's that is missing.
+fn stands_in(gate: &GateBin, case: &Case<'_>) -> Option<Verdict> {
+    floor(gate, case).or_else(|| infra(case))
+}
+
+/// Every node makes its own image of this, so no ledger can have a word for it.
+fn infra(case: &Case<'_>) -> Option<Verdict> {
+    let detail = "it holds a pod's namespaces, and all that is in it is this host's own program";
+    case.pause
+        .then(|| Verdict::Allow(Reason::new(ReasonCode::Infra, detail, "")))
 }
 
 /// The floor's word, if root put this image there and its config names the mounted layers.

@@ -1,6 +1,6 @@
 //! Precedence: what is told first, and what the floor may stand in for.
 
-use super::{Case, decide, enforced, of_exec, on_failure};
+use super::{Case, decide, enforced, exec_into_pause, of_exec, on_failure};
 use crate::allowlist::record::{Key, Kind, Record, Status};
 use crate::image::digest::{ChainId, Digest};
 use crate::image::identity::{EngineKind, Identity};
@@ -51,6 +51,7 @@ fn ask(
         records: Ok(&records),
         freshness: if stale { Err(&staleness) } else { Ok(()) },
         chain_of_config: Some(identity.chain),
+        pause: false,
         facts,
         now: 0,
     };
@@ -144,10 +145,53 @@ fn the_floor_overrides_no_rule_and_no_binding() {
             records: Ok(&[]),
             freshness: Ok(()),
             chain_of_config,
+            pause: false,
             facts: &none,
             now: 0,
         };
         assert_eq!(decide(&sample(), &case).reason().code, ReasonCode::Unknown);
+    }
+}
+
+#[test]
+fn a_pods_own_container_needs_no_word_and_obeys_a_word_against_it() {
+    let rule = Facts {
+        upper: Upper::NotPristine(vec!["/evil".into()]),
+        ..Facts::none()
+    };
+    let none = Facts::none();
+    for (statuses, facts, expected) in [
+        (&[][..], &none, ("allow", ReasonCode::Infra)),
+        (&[Status::Trusted], &none, ("allow", ReasonCode::Trusted)),
+        (&[Status::Untrusted], &none, ("deny", ReasonCode::Untrusted)),
+        (&[], &rule, ("deny", ReasonCode::UpperNotPristine)),
+    ] {
+        let identity = identity(b"app");
+        let records: Vec<_> = statuses.iter().map(|s| record(b"app", *s)).collect();
+        let case = Case {
+            identity: &identity,
+            records: Ok(&records),
+            freshness: Ok(()),
+            chain_of_config: None,
+            pause: true,
+            facts,
+            now: 0,
+        };
+        let verdict = decide(&sample(), &case);
+        assert_eq!((verdict.as_str(), verdict.reason().code), expected);
+    }
+}
+
+#[test]
+fn nobody_execs_into_a_pods_own_container_whatever_exec_policy_says() {
+    for response in [Response::Allow, Response::Warn, Response::Deny] {
+        let mut gate = sample();
+        gate.rules.exec = response;
+        let verdict = of_exec(&gate, exec_into_pause());
+        assert_eq!(
+            (verdict.as_str(), verdict.reason().code),
+            ("deny", ReasonCode::InfraExec)
+        );
     }
 }
 
@@ -170,6 +214,7 @@ fn without_a_verified_answer_only_the_floor_starts() {
                 records: Err(&why),
                 freshness: Ok(()),
                 chain_of_config: Some(identity.chain),
+                pause: false,
                 facts: &none,
                 now: 0,
             };

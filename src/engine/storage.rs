@@ -1,0 +1,264 @@
+//! Podman with the overlay driver of containers/storage: which image a container is of, and whether
+//! its layers are mounted.
+//!
+//! Owns the recipe: the container's record names an image, the layers' records
+//! name what was unpacked, the image's config is what its name says, and the
+//! kernel has just these layers mounted. What the records look like is
+//! `records`', whether it has run before is `libpod`'s to say.
+
+mod libpod;
+mod pause;
+mod records;
+
+use std::path::{Path, PathBuf};
+
+use self::records::{Container as Record, Layers};
+use super::bundle::Bundle;
+use super::docker::chain_of_config;
+use super::home::{Home, is_listed};
+use super::layers::MAX_LAYERS;
+use super::{Container, Rootfs, mounts, trouble};
+use crate::image::digest::{ChainId, Digest};
+use crate::image::identity::{EngineKind, Identity};
+use crate::sys::mount::Mounts;
+use crate::verdict::{ReasonCode, Undecided};
+
+pub use pause::may_be_pause;
+pub use records::config_path;
+
+/// Where a container's files are: a graph root, as the engine calls it and as it really is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    given: PathBuf,
+    root: PathBuf,
+}
+
+impl Layout {
+    /// Takes `<root>/overlay-containers/<id>/userdata`, a bundle of Podman's, apart.
+    /// `None` unless the root is one of `roots`.
+    #[must_use]
+    pub fn of(bundle: &Path, id: &str, roots: &[PathBuf]) -> Option<Self> {
+        let given = bundle.ancestors().nth(3)?;
+        if bundle != bundle_of(given, id) || !is_listed(given, roots) {
+            return None;
+        }
+        Some(Self {
+            given: given.to_path_buf(),
+            root: given.canonicalize().ok()?,
+        })
+    }
+
+    /// A path that the engine wrote down, without the symlinks by which it calls its root.
+    fn real(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix(&self.given) {
+            Ok(inside) => self.root.join(inside),
+            Err(_) => path.to_path_buf(),
+        }
+    }
+}
+
+/// Where Podman writes the bundle of a container.
+fn bundle_of(root: &Path, id: &str) -> PathBuf {
+    root.join("overlay-containers").join(id).join("userdata")
+}
+
+/// What has to be mounted for a container, and the chain that this amounts to.
+struct Expected {
+    rootfs: Rootfs,
+    chain: ChainId,
+}
+
+/// Identifies container `id`, whose bundle is in `layout`, and binds it to the mounted layers.
+/// An additional image store counts if it is one of `roots`.
+///
+/// # Errors
+/// `no-identity`, `unbound`, `unreadable`.
+pub fn identify(
+    id: &str,
+    bundle: Bundle,
+    layout: &Layout,
+    roots: &[PathBuf],
+) -> Result<Container, Undecided> {
+    let root = &layout.root;
+    let record = records::container(root, id)?;
+    let config = image_of(&record)?;
+    let stores = stores(root, roots);
+    let Expected { rootfs, chain } = expected(&record, &stores)?;
+    let (image_config, named) = config_in(&stores, &config)?;
+    if named != chain {
+        let detail = format!(
+            "the layers of container '{id}' are {chain}, and those that its image names are {named}"
+        );
+        return Err(Undecided::new(
+            ReasonCode::Unbound,
+            detail,
+            "remove the container and the image, and pull it again",
+        ));
+    }
+    let mounted = mounted(&bundle, layout, &stores, &rootfs)?;
+    if mounted != rootfs {
+        return Err(trouble::unbound(id, &rootfs, &mounted));
+    }
+    let state = libpod::state(root, id);
+    let mut container = Container {
+        id: id.to_owned(),
+        name: record.name(),
+        image_name: record.image_name(),
+        identity: Identity {
+            config,
+            chain,
+            manifest: None,
+            engine: EngineKind::Podman,
+        },
+        first_start: !state.started,
+        pause: false,
+        home: Home::storage(layout.given.clone(), state.run_root),
+        image_config,
+        rootfs,
+        bundle,
+    };
+    container.pause = pause::is_pause(&container);
+    // It never writes, so whatever is in its upper layer was put there.
+    container.first_start |= container.pause;
+    Ok(container)
+}
+
+/// The image that the container's record names; one made from a directory (`--rootfs`) has none.
+fn image_of(record: &Record) -> Result<Digest, Undecided> {
+    Digest::from_hex(&record.image).map_err(|_| {
+        let detail = format!(
+            "Podman's record of container '{}' names no image",
+            record.id
+        );
+        let hint = "start a container of an image, not of a directory";
+        Undecided::new(ReasonCode::NoIdentity, detail, hint)
+    })
+}
+
+/// The graph root itself, then the others, whose images it may use as an additional image store.
+fn stores(root: &Path, roots: &[PathBuf]) -> Vec<PathBuf> {
+    let mut stores = vec![root.to_path_buf()];
+    for other in roots.iter().filter_map(|root| root.canonicalize().ok()) {
+        if !stores.contains(&other) {
+            stores.push(other);
+        }
+    }
+    stores
+}
+
+fn expected(record: &Record, stores: &[PathBuf]) -> Result<Expected, Undecided> {
+    let id = &record.id;
+    let layers = Layers::new(stores);
+    let (own, mut next) = match layers.find(&record.layer)? {
+        Some(layer) => (layer.directory, layer.parent),
+        None => return Err(missing(id, &record.layer)),
+    };
+    let mut lowers = Vec::new();
+    let mut diffs = Vec::new();
+    while let Some(current) = next {
+        if lowers.len() > MAX_LAYERS {
+            let detail = format!("container '{id}' has more than {MAX_LAYERS} layers");
+            let hint = "flatten the image";
+            return Err(Undecided::new(ReasonCode::Unbound, detail, hint));
+        }
+        let layer = layers
+            .find(&current)?
+            .ok_or_else(|| missing(id, &current))?;
+        lowers.push(layer.directory.join("diff"));
+        diffs.push(layer.diff.ok_or_else(|| missing(id, &current))?);
+        next = layer.parent;
+    }
+    diffs.reverse();
+    let chain = ChainId::of_layers(&diffs).ok_or_else(|| {
+        let detail = format!("the image of container '{id}' has no layers");
+        Undecided::new(ReasonCode::NoIdentity, detail, "start one that has")
+    })?;
+    Ok(Expected {
+        rootfs: Rootfs {
+            path: own.join("merged"),
+            lowers,
+            upper: Some(own.join("diff")),
+        },
+        chain,
+    })
+}
+
+fn missing(id: &str, layer: &str) -> Undecided {
+    let detail = format!(
+        "no store of this node has the record of layer '{layer}' of container '{id}', or no \
+         digest of it"
+    );
+    let hint = "list every additional image store in [engines] storage_roots of config.toml";
+    Undecided::new(ReasonCode::Unbound, detail, hint)
+}
+
+/// The image's config, which must be the one that its name says; and the chain that it names.
+fn config_in(stores: &[PathBuf], config: &Digest) -> Result<(PathBuf, ChainId), Undecided> {
+    let paths: Vec<_> = stores
+        .iter()
+        .map(|store| config_path(store, config))
+        .collect();
+    let path = paths.iter().find(|path| path.exists());
+    let path = path.or_else(|| paths.first()).cloned().unwrap_or_default();
+    let chain = chain_of_config(&path, config)?;
+    Ok((path, chain))
+}
+
+/// What the kernel has mounted, each layer by the directory that it really is.
+fn mounted(
+    bundle: &Bundle,
+    layout: &Layout,
+    stores: &[PathBuf],
+    expected: &Rootfs,
+) -> Result<Rootfs, Undecided> {
+    let path = layout.real(&bundle.rootfs());
+    let home = layout.root.join("overlay");
+    let (_, mounted) = mounts::rootfs(&Mounts::ask(), &path, &home)?;
+    let mut lowers: Vec<_> = mounted
+        .lowers
+        .iter()
+        .map(|lower| layout.real(lower))
+        .collect();
+    if !bundle.spec.linux.uid_mappings.is_empty()
+        && let Some(own) = expected.path.parent()
+    {
+        lowers = without_mapping(&home, &own.join("mapped"), lowers, expected);
+    }
+    for store in stores {
+        lowers = mounts::follow_links(&store.join("overlay"), lowers)?;
+    }
+    Ok(Rootfs {
+        path,
+        lowers,
+        upper: mounted.upper.map(|upper| layout.real(&upper)),
+    })
+}
+
+/// In a user namespace the layers are mounted through mounts with other owners, below the
+/// container's own `mapped`, that are gone by now: the whole of `overlay` as `mapped/0` (Podman 4),
+/// or each layer as `mapped/<n>` (Podman 5).
+fn without_mapping(
+    home: &Path,
+    mapped: &Path,
+    lowers: Vec<PathBuf>,
+    expected: &Rootfs,
+) -> Vec<PathBuf> {
+    let real = |(place, lower): (usize, PathBuf)| {
+        let Ok(inside) = lower.strip_prefix(mapped) else {
+            return lower;
+        };
+        if let Ok(link) = inside.strip_prefix("0/l") {
+            return home.join("l").join(link);
+        }
+        let of_place = Path::new(&place.to_string()).join("diff");
+        match expected.lowers.get(place) {
+            Some(layer) if inside == of_place => layer.clone(),
+            _ => lower,
+        }
+    };
+    lowers.into_iter().enumerate().map(real).collect()
+}
+
+#[cfg(test)]
+#[path = "storage/tests.rs"]
+mod tests;

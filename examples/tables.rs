@@ -132,6 +132,7 @@ fn gatebin(state: &Path, root_digest: Digest, indexer: String) -> GateBin {
             crun: "/usr/bin/crun".into(),
         },
         engines: Engines::default(),
+        bundles: Vec::new(),
         trust: Trust {
             origin: ORIGIN.to_owned(),
             root_version: 1,

@@ -171,6 +171,7 @@ pub fn compile(config: &Config, pinned: &PinnedRoot) -> Result<GateBin, ApplyErr
         config_dir: config.directory().to_owned(),
         runtimes: config.runtimes.clone(),
         engines: config.engines.clone(),
+        bundles: config.bundles.clone(),
         trust: Trust {
             origin: root.origin.clone(),
             root_version: root.version,

@@ -77,6 +77,9 @@ struct Line<'a> {
     image: Option<&'a str>,
     config: Option<String>,
     chain: Option<String>,
+    /// Present only when nothing but root's word says that the files are the image's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unbound: bool,
     manifest: Option<String>,
     engine: Option<&'static str>,
     verb: &'a str,
@@ -129,7 +132,8 @@ pub fn line(decision: &Decision<'_>) -> String {
         },
         image: decision.subject.image,
         config: identity.map(|identity| identity.config.to_string()),
-        chain: identity.map(|identity| identity.chain.to_string()),
+        chain: identity.and_then(|identity| Some(identity.chain?.to_string())),
+        unbound: identity.is_some_and(Identity::is_unbound),
         manifest: identity.and_then(|identity| Some(identity.manifest?.to_string())),
         engine: identity.map(|identity| identity.engine.as_str()),
         verb: decision.verb,
@@ -179,12 +183,14 @@ fn send(decision: &Decision<'_>, socket: &Path) -> std::io::Result<()> {
     let chain = decision
         .subject
         .identity
-        .map(|identity| identity.chain.to_string());
+        .and_then(|identity| Some(identity.chain?.to_string()));
+    let unbound = decision.subject.identity.filter(|i| i.is_unbound());
     let known = [
         ("CONTAINER_NAME", decision.subject.name),
         ("IMAGE_NAME", decision.subject.image),
         ("VCN_HOOK_CONFIG", config.as_deref()),
         ("VCN_HOOK_CHAIN", chain.as_deref()),
+        ("VCN_HOOK_UNBOUND", unbound.map(|_| "1")),
     ];
     let mut fields = vec![
         ("MESSAGE", message.as_str()),
@@ -217,7 +223,7 @@ mod tests {
     fn identity() -> Identity {
         Identity {
             config: Digest::of(b"config"),
-            chain: ChainId::from_digest(Digest::of(b"chain")),
+            chain: Some(ChainId::from_digest(Digest::of(b"chain"))),
             manifest: None,
             engine: EngineKind::Docker,
         }
@@ -257,9 +263,29 @@ mod tests {
                 r#""manifest":null,"engine":"docker","verb":"create","mode":"enforce","#,
                 r#""allowlist":{{"log_size":7,"time":"2024-02-29T12:33:20Z"}},"duration_us":412}}"#
             ),
-            identity.config, identity.chain
+            identity.config,
+            identity.chain.expect("it is bound")
         );
         assert_eq!(line(&decision(&denied("no word"), subject)), expected);
+    }
+
+    #[test]
+    fn an_unbound_identity_is_called_so() {
+        let identity = Identity {
+            chain: None,
+            engine: EngineKind::Bundle,
+            ..identity()
+        };
+        let subject = Subject {
+            id: "abc",
+            identity: Some(&identity),
+            ..Subject::default()
+        };
+        let text = line(&decision(&denied("d"), subject));
+        assert!(
+            text.contains(r#""chain":null,"unbound":true,"manifest":null,"engine":"bundle""#),
+            "{text}"
+        );
     }
 
     #[test]

@@ -6,15 +6,15 @@
 //! what `apply` compiled from them.
 
 mod error;
+mod written;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use crate::image::digest::Digest;
-use crate::policy::gatebin::{Engines, Mode, MountAllow, Response, Rules, Runtimes, UpperAllow};
+use crate::policy::gatebin::{Bundle, Engines, Mode, Rules, Runtimes};
 use crate::sys::file;
+use written::File;
 
 pub use error::ConfigError;
 
@@ -50,6 +50,8 @@ pub struct Config {
     pub engines: Engines,
     /// Docker's API, for publishers who are not root.
     pub docker_socket: PathBuf,
+    /// The bundles that no engine makes, and what image each is.
+    pub bundles: Vec<Bundle>,
     /// What the rules beyond the ledger answer.
     pub rules: Rules,
     /// Config digests of the floor.
@@ -185,222 +187,11 @@ fn merge(under: &mut toml::Table, over: toml::Table) {
     }
 }
 
-/// The file as it is written. Everything is optional; `deny_unknown_fields` everywhere.
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct File {
-    mode: Option<Mode>,
-    state_dir: Option<PathBuf>,
-    run_dir: Option<PathBuf>,
-    decisions: Option<PathBuf>,
-    ledger: Option<String>,
-    runtime: RuntimeSection,
-    engines: EnginesSection,
-    policy: PolicySection,
-    upper: UpperSection,
-    mounts: MountsSection,
-    host: ResponseSection,
-    process: ResponseSection,
-    restore: ResponseSection,
-    exec: ResponseSection,
-    build: ResponseSection,
-    floor: FloorSection,
-    freshness: FreshnessSection,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct RuntimeSection {
-    runc: Option<PathBuf>,
-    crun: Option<PathBuf>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct EnginesSection {
-    docker_roots: Option<Vec<PathBuf>>,
-    docker_socket: Option<PathBuf>,
-    containerd_roots: Option<Vec<PathBuf>>,
-    storage_roots: Option<Vec<PathBuf>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct PolicySection {
-    profile: Profile,
-}
-
-#[derive(Deserialize, Default, Clone, Copy)]
-#[serde(rename_all = "lowercase")]
-enum Profile {
-    #[default]
-    Standard,
-    Strict,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct UpperSection {
-    not_pristine: Option<Response>,
-    changed: Option<Response>,
-    allow: Vec<UpperAllowEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct UpperAllowEntry {
-    config: Digest,
-    paths: Vec<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct MountsSection {
-    over_code: Option<Response>,
-    state: Option<Response>,
-    below_rootfs: Option<Response>,
-    allow: Vec<MountAllowEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MountAllowEntry {
-    source: String,
-    destination: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct ResponseSection {
-    policy: Option<Response>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct FloorSection {
-    configs: Vec<Digest>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct FreshnessSection {
-    grace_hours: u32,
-}
-
-impl File {
-    fn check(self, path: &Path, files: Vec<PathBuf>) -> Result<Config, ConfigError> {
-        let absolute = |name: &str, value: Option<PathBuf>, default: &str| match value {
-            None => Ok(PathBuf::from(default)),
-            Some(value) if value.is_absolute() => Ok(value),
-            Some(value) => Err(ConfigError::Value(format!(
-                "{name}: '{}' is not absolute",
-                value.display()
-            ))),
-        };
-        let all_absolute = |name: &str, value: Option<Vec<PathBuf>>, default: &str| match value {
-            None => Ok(vec![PathBuf::from(default)]),
-            Some(list) => list
-                .into_iter()
-                .map(|each| absolute(name, Some(each), ""))
-                .collect(),
-        };
-        let engines = self.engines;
-        Ok(Config {
-            path: path.to_owned(),
-            files,
-            mode: self.mode.unwrap_or(Mode::Enforce),
-            state_dir: absolute("state_dir", self.state_dir, "/var/lib/vcn-hook")?,
-            run_dir: absolute("run_dir", self.run_dir, "/run/vcn-hook")?,
-            decisions: absolute(
-                "decisions",
-                self.decisions,
-                "/var/log/vcn-hook/decisions.jsonl",
-            )?,
-            ledger: self.ledger,
-            runtimes: Runtimes {
-                runc: absolute("runtime.runc", self.runtime.runc, "/usr/sbin/runc")?,
-                crun: absolute("runtime.crun", self.runtime.crun, "/usr/bin/crun")?,
-            },
-            engines: Engines {
-                docker_roots: all_absolute(
-                    "engines.docker_roots",
-                    engines.docker_roots,
-                    "/var/lib/docker",
-                )?,
-                containerd_roots: all_absolute(
-                    "engines.containerd_roots",
-                    engines.containerd_roots,
-                    "/var/lib/containerd",
-                )?,
-                storage_roots: all_absolute(
-                    "engines.storage_roots",
-                    engines.storage_roots,
-                    "/var/lib/containers/storage",
-                )?,
-            },
-            docker_socket: absolute(
-                "engines.docker_socket",
-                engines.docker_socket,
-                "/var/run/docker.sock",
-            )?,
-            rules: rules(
-                self.policy.profile,
-                self.upper,
-                self.mounts,
-                [self.host, self.process, self.restore, self.exec, self.build],
-            ),
-            floor: self.floor.configs,
-            grace_hours: self.freshness.grace_hours,
-        })
-    }
-}
-
-/// The profile's answers, with what was said one by one laid over them.
-fn rules(
-    profile: Profile,
-    upper: UpperSection,
-    mounts: MountsSection,
-    [host, process, restore, exec, build]: [ResponseSection; 5],
-) -> Rules {
-    let base = match profile {
-        Profile::Standard => Rules::standard(),
-        Profile::Strict => Rules::strict(),
-    };
-    Rules {
-        upper_not_pristine: upper.not_pristine.unwrap_or(base.upper_not_pristine),
-        upper_changed: upper.changed.unwrap_or(base.upper_changed),
-        mount_over_code: mounts.over_code.unwrap_or(base.mount_over_code),
-        mount_of_state: mounts.state.unwrap_or(base.mount_of_state),
-        mount_below_rootfs: mounts.below_rootfs.unwrap_or(base.mount_below_rootfs),
-        host: host.policy.unwrap_or(base.host),
-        process: process.policy.unwrap_or(base.process),
-        restore: restore.policy.unwrap_or(base.restore),
-        exec: exec.policy.unwrap_or(base.exec),
-        build: build.policy.unwrap_or(base.build),
-        upper_allow: upper
-            .allow
-            .into_iter()
-            .map(|entry| UpperAllow {
-                config: entry.config,
-                paths: entry.paths,
-            })
-            .collect(),
-        mount_allow: mounts
-            .allow
-            .into_iter()
-            .map(|entry| MountAllow {
-                source: entry.source,
-                destination: entry.destination,
-            })
-            .collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Config, ConfigError};
     use crate::image::digest::Digest;
-    use crate::policy::gatebin::{Mode, Response};
+    use crate::policy::gatebin::{Bundle, Mode, Response};
 
     fn load(files: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let directory = tempfile::tempdir().expect("a temporary directory");
@@ -436,6 +227,42 @@ mod tests {
                 .to_string()
                 .contains("changd")
         );
+    }
+
+    #[test]
+    fn a_bundle_is_said_to_be_one_image_by_one_plain_path() {
+        let (digest, other) = (Digest::of(b"x"), Digest::of(b"y"));
+        let entry = |path: &str, digest: &Digest| {
+            format!("[[bundle]]\npath = \"{path}\"\nconfig = \"{digest}\"\n")
+        };
+        let config = load(&[
+            ("config.toml", &entry("/srv/a", &digest)),
+            ("conf.d/b.toml", &entry("/srv//b/", &other)),
+        ]);
+        let said = |path: &str, config| Bundle {
+            path: path.into(),
+            config,
+        };
+        assert_eq!(
+            config.expect("both are absolute").bundles,
+            [said("/srv/a", digest), said("/srv/b", other)]
+        );
+        for (text, wrong) in [
+            (entry("srv/a", &digest), "srv/a"),
+            (entry("/srv/../a", &digest), "/srv/../a"),
+            (
+                entry("/srv/a", &digest) + &entry("/srv/a/", &other),
+                "stands twice",
+            ),
+            ("[[bundle]]\npath = \"/srv/a\"\n".to_owned(), "config"),
+            (
+                "[[bundle]]\npath = \"/srv/a\"\nconfig = \"sha256:ab\"\n".to_owned(),
+                "digest",
+            ),
+        ] {
+            let error = load(&[("config.toml", &text)]).expect_err(&text);
+            assert!(error.to_string().contains(wrong), "{error}");
+        }
     }
 
     #[test]

@@ -23,12 +23,13 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use support::binary;
+use support::bundle::{Bundle, runtime};
 use support::command::{Ran, command, run, sh};
 use support::daemon::Daemon;
 use support::image::{EVIL, Image, Node as Entry, script};
 use support::node::Node;
 use support::scratch::Scratch;
-use support::{binary, program};
 
 /// What `expect.toml` says.
 #[derive(Debug, Deserialize)]
@@ -252,12 +253,13 @@ impl Range {
             .env("OFF", if off { "1" } else { "" })
             .env("WORK", &work);
         if expect.needs == "bundle" {
-            self.bundle(&work);
+            Bundle::unpacked(&work.join("bundle"), &Image::saying("bundle", EVIL));
             let gate = (!ungated).then(|| self.node.config());
+            let script = |name| runtime(&work.join(name), name, &work, gate.as_deref());
             shell
                 .env("BUNDLE", work.join("bundle"))
-                .env("RUNC", self.runtime("runc", &work, gate.as_deref()))
-                .env("CRUN", self.runtime("crun", &work, gate.as_deref()));
+                .env("RUNC", script("runc"))
+                .env("CRUN", script("crun"));
         }
         run(shell)
     }
@@ -272,52 +274,6 @@ impl Range {
         for image in &self.images {
             self.daemon.docker(&["image", "inspect", image]).ok();
         }
-    }
-
-    /// A bundle whose app says that foreign code runs.
-    fn bundle(&self, work: &Path) {
-        let bundle = work.join("bundle");
-        let rootfs = bundle.join("rootfs");
-        fs::create_dir_all(&rootfs).unwrap();
-        for layer in Image::saying("bundle", EVIL).layers {
-            tar::Archive::new(layer.as_slice()).unpack(&rootfs).unwrap();
-        }
-        sh(
-            program("runc"),
-            &["spec", "--bundle", bundle.to_str().unwrap()],
-        )
-        .ok();
-        let path = bundle.join("config.json");
-        let mut spec: serde_json::Value =
-            serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        spec["process"]["terminal"] = false.into();
-        spec["process"]["args"] = serde_json::json!(["/bin/app"]);
-        fs::write(path, serde_json::to_vec_pretty(&spec).unwrap()).unwrap();
-    }
-
-    /// A script that is the runtime by hand: the real one, or the gate in its place.
-    fn runtime(&self, name: &str, work: &Path, gate: Option<&Path>) -> PathBuf {
-        let path = work.join(name);
-        let real = program(name);
-        let run = match gate {
-            None => format!("{} --root {}/root", real.display(), work.display()),
-            Some(config) => format!(
-                "{} -c {} runtime {name} -- --root {}/root",
-                binary().display(),
-                config.display(),
-                work.display()
-            ),
-        };
-        // crun takes the unified hierarchy beside cgroup v1 for the one to use, and then fails.
-        let alone = "unshare -m sh -c 'umount /sys/fs/cgroup/unified 2>/dev/null; exec \"$@\"' x";
-        let line = if name == "crun" {
-            format!("exec {alone} {run} \"$@\"")
-        } else {
-            format!("exec {run} \"$@\"")
-        };
-        fs::write(&path, format!("#!/bin/sh\n{line}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        path
     }
 }
 

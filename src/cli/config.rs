@@ -73,6 +73,7 @@ fn settings(config: &Config) -> Value {
         "restore": { "policy": rule(rules.restore) },
         "exec": { "policy": rule(rules.exec) },
         "build": { "policy": rule(rules.build) },
+        "bundle": json!(config.bundles),
         "floor": { "configs": json!(config.floor) },
         "freshness": { "grace_hours": config.grace_hours },
     })

@@ -33,6 +33,9 @@ pub struct Decision {
     pub image: Option<String>,
     /// The config digest, where the container was bound to one.
     pub config: Option<String>,
+    /// True when nothing but root's word says that the files are those of `config`.
+    #[serde(default)]
+    pub unbound: bool,
     /// The runtime's verb.
     pub verb: String,
     /// True when it would have been refused, and was let through in audit mode.

@@ -157,11 +157,17 @@ fn block(decision: &Decision) -> String {
         ("warn", _) => "allowed, with a warning",
         _ => "refused",
     };
+    let layers = if decision.unbound {
+        "unbound: nothing but [[bundle]] of config.toml says that the files are that image's"
+    } else {
+        ""
+    };
     output::rows(&[
         ("Container", decision.container.id.clone()),
         ("Name", decision.container.name.clone().unwrap_or_default()),
         ("Image", decision.image.clone().unwrap_or_default()),
         ("Config", decision.config.clone().unwrap_or_default()),
+        ("Layers", layers.to_owned()),
         ("When", format!("{} ({})", decision.time, decision.verb)),
         ("Decision", what.to_owned()),
         (
@@ -177,7 +183,8 @@ fn value(decision: &Decision) -> Value {
         "time": decision.time, "verdict": decision.verdict, "code": decision.code,
         "detail": decision.detail, "hint": decision.hint,
         "container": { "id": decision.container.id, "name": decision.container.name },
-        "image": decision.image, "config": decision.config, "verb": decision.verb,
+        "image": decision.image, "config": decision.config, "unbound": decision.unbound,
+        "verb": decision.verb,
         "wouldDeny": decision.would_deny,
     })
 }

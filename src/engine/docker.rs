@@ -103,7 +103,7 @@ pub fn identify(id: &str, bundle: Bundle, layout: Layout) -> Result<Container, U
         image_name: Some(record.config.image),
         identity: Identity {
             config,
-            chain,
+            chain: Some(chain),
             manifest: None,
             engine: EngineKind::Docker,
         },
@@ -126,7 +126,8 @@ pub fn chain_of_config(path: &Path, config: &Digest) -> Result<ChainId, Undecide
     docker_files::chain_of(&bytes, config).ok_or_else(|| malformed(path))
 }
 
-fn config_path(root: &Path, config: &Digest) -> PathBuf {
+/// Where the config of an image is below a data root.
+pub(super) fn config_path(root: &Path, config: &Digest) -> PathBuf {
     root.join("image/overlay2/imagedb/content/sha256")
         .join(config.hex())
 }
@@ -172,17 +173,34 @@ fn expected_layers(layout: &Layout, id: &str) -> Result<(ChainId, Rootfs), Undec
     }
     let chain: ChainId = read_digest(&mount.join("parent"))?;
     let mut lowers = vec![home.join(init_id).join("diff")];
+    lowers.append(&mut image_layers(root, chain)?);
+    let rootfs = Rootfs {
+        path: home.join(mount_id).join("merged"),
+        lowers,
+        upper: Some(home.join(mount_id).join("diff")),
+    };
+    Ok((chain, rootfs))
+}
+
+/// The layers of an image below a data root, topmost first, each checked to be the one that its name says.
+///
+/// # Errors
+/// `unreadable` when the layer store does not have them all, `unbound` when they are too many.
+pub(super) fn image_layers(root: &Path, chain: ChainId) -> Result<Vec<PathBuf>, Undecided> {
+    let home = root.join("overlay2");
+    let store = root.join("image/overlay2/layerdb/sha256");
+    let mut lowers = Vec::new();
     let mut next = Some(chain);
     while let Some(current) = next {
-        if lowers.len() > MAX_LAYERS {
-            let detail = format!("container '{id}' has more than {MAX_LAYERS} layers");
+        if lowers.len() >= MAX_LAYERS {
+            let detail = format!("the image of {chain} has more than {MAX_LAYERS} layers");
             return Err(Undecided::new(
                 ReasonCode::Unbound,
                 detail,
                 "flatten the image",
             ));
         }
-        let layer = layers.join("sha256").join(current.digest().hex());
+        let layer = store.join(current.digest().hex());
         let diff: Digest = read_digest(&layer.join("diff"))?;
         let below: Option<ChainId> = read_digest_if_any(&layer.join("parent"))?;
         let computed = below.map_or_else(|| ChainId::from_digest(diff), |below| below.push(&diff));
@@ -192,12 +210,7 @@ fn expected_layers(layout: &Layout, id: &str) -> Result<(ChainId, Rootfs), Undec
         lowers.push(home.join(read_word(&layer.join("cache-id"))?).join("diff"));
         next = below;
     }
-    let rootfs = Rootfs {
-        path: home.join(mount_id).join("merged"),
-        lowers,
-        upper: Some(home.join(mount_id).join("diff")),
-    };
-    Ok((chain, rootfs))
+    Ok(lowers)
 }
 
 /// Reads one word that Docker keeps in a file of its own, and that becomes part of a path.

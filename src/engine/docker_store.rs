@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::bolt::{BoltError, Db, Tx};
+use super::bolt::{BoltError, Db, Tx, Visit};
 use super::bundle::Bundle;
 use super::containerd::{DOCKER_NAMESPACE, Root};
 use super::docker;
@@ -93,11 +93,11 @@ pub fn identify(
         )
     })?;
     let (containerd, snapshots) = find(id, &layout.root, containerd_roots)?;
-    let blobs = containerd.join("io.containerd.content.v1.content/blobs/sha256");
+    let blobs = blobs(&containerd);
     let config = config_of(&blobs, &manifest)?;
 
     let path = bundle.rootfs();
-    let home = containerd.join("io.containerd.snapshotter.v1.overlayfs/snapshots");
+    let home = snapshots_home(&containerd);
     let (_, mounted) = mounts::rootfs(&Mounts::ask(), &path, &home)?;
     let directory = |id: &u64| home.join(id.to_string()).join("fs");
     let expected = Rootfs {
@@ -114,7 +114,7 @@ pub fn identify(
         image_name: Some(record.config.image),
         identity: Identity {
             config,
-            chain: snapshots.chain,
+            chain: Some(snapshots.chain),
             manifest: Some(manifest),
             engine: EngineKind::DockerContainerd,
         },
@@ -125,6 +125,11 @@ pub fn identify(
         rootfs: mounted,
         bundle,
     })
+}
+
+/// Where containerd keeps content by its digest.
+pub(super) fn blobs(root: &Path) -> PathBuf {
+    root.join("io.containerd.content.v1.content/blobs/sha256")
 }
 
 /// Reads the manifest that Docker's record names, checks that it is that one, and says which config it names.
@@ -155,6 +160,73 @@ fn find(
     );
     let hint = "list containerd's root in [engines] containerd_roots of config.toml";
     Err(Undecided::new(ReasonCode::NoIdentity, detail, hint))
+}
+
+/// Where containerd keeps the files of snapshots.
+pub(super) fn snapshots_home(root: &Path) -> PathBuf {
+    root.join("io.containerd.snapshotter.v1.overlayfs/snapshots")
+}
+
+/// The layers that containerd has committed as `chain`, topmost first: one list for each namespace
+/// that has its own.
+///
+/// # Errors
+/// `unreadable` when its databases cannot be read.
+pub(super) fn image_layers(root: &Path, chain: &ChainId) -> Result<Vec<Vec<PathBuf>>, Undecided> {
+    let home = snapshots_home(root);
+    let directory = |id: u64| home.join(id.to_string()).join("fs");
+    let read = || {
+        let names =
+            Db::open(&Root::new(root).database())?.read(|tx| names_of(tx, &chain.to_string()))?;
+        let store = Db::open(&root.join("io.containerd.snapshotter.v1.overlayfs/metadata.db"))?;
+        let lists = names.iter().map(|name| {
+            let layers = store.read(|tx| layers(tx, name))?;
+            Ok(layers.into_iter().map(directory).collect())
+        });
+        lists.collect::<Result<_, Fault>>()
+    };
+    read().map_err(|fault: Fault| {
+        let detail = format!("containerd's layers in '{}': {fault}", root.display());
+        let hint = "restart containerd, and start it again";
+        Undecided::new(ReasonCode::Unreadable, detail, hint)
+    })
+}
+
+/// What the snapshotter calls the snapshots that some namespace knows as `called`.
+fn names_of(tx: &Tx<'_>, called: &str) -> Result<Vec<Vec<u8>>, Fault> {
+    let mut names = Vec::new();
+    let Some(namespaces) = tx.bucket(&[b"v1"])? else {
+        return Ok(names);
+    };
+    namespaces.for_each(|namespace, _| {
+        let path = [
+            b"v1",
+            namespace,
+            b"snapshots",
+            SNAPSHOTTER.as_bytes(),
+            called.as_bytes(),
+        ];
+        if let Some(bucket) = tx.bucket(&path)? {
+            names.extend(bucket.value(b"name")?);
+        }
+        Ok::<_, Fault>(Visit::Continue)
+    })?;
+    Ok(names)
+}
+
+/// The numbers of a committed snapshot and of those below it.
+fn layers(tx: &Tx<'_>, name: &[u8]) -> Result<Vec<u64>, Fault> {
+    let mut numbers = Vec::new();
+    let mut next = name.to_vec();
+    while !next.is_empty() {
+        if numbers.len() >= MAX_LAYERS {
+            return Err(Fault::Missing("it has too many layers"));
+        }
+        let (number, parent) = snapshot(tx, &next)?;
+        numbers.push(number);
+        next = parent;
+    }
+    Ok(numbers)
 }
 
 /// Walks from the container's snapshot down to the bottom layer.

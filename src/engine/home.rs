@@ -15,6 +15,8 @@ pub struct Home {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
+    /// A bundle that no engine made: nothing in there is an engine's.
+    Nobody,
     Docker,
     /// containers/storage.
     Storage {
@@ -32,6 +34,15 @@ impl Home {
         Self {
             root,
             kind: Kind::Docker,
+        }
+    }
+
+    /// A bundle's directory, in which no engine keeps anything.
+    #[must_use]
+    pub const fn nobodys(root: PathBuf) -> Self {
+        Self {
+            root,
+            kind: Kind::Nobody,
         }
     }
 
@@ -57,7 +68,7 @@ impl Home {
     /// All directories that are the engine's.
     pub fn roots(&self) -> impl Iterator<Item = &Path> {
         let run = match &self.kind {
-            Kind::Docker => None,
+            Kind::Nobody | Kind::Docker => None,
             Kind::Storage { run, .. } => Some(run.as_path()),
         };
         std::iter::once(self.root.as_path()).chain(run)
@@ -67,6 +78,7 @@ impl Home {
     #[must_use]
     pub fn made_for(&self, id: &str, source: &Path) -> bool {
         let containers = match self.kind {
+            Kind::Nobody => return false,
             Kind::Docker => "containers",
             Kind::Storage { .. } => "overlay-containers",
         };
@@ -80,7 +92,7 @@ impl Home {
     /// A path that the engine wrote down, without the symlinks by which it calls its roots.
     fn without_alias<'a>(&self, source: &'a Path) -> Cow<'a, Path> {
         let given = match &self.kind {
-            Kind::Docker => &[][..],
+            Kind::Nobody | Kind::Docker => &[][..],
             Kind::Storage { given, .. } => given,
         };
         let mut real = given.iter().zip(self.roots()).filter_map(|(given, real)| {
@@ -108,6 +120,7 @@ impl Home {
             parts.push(part.to_str().unwrap_or_default());
         }
         match self.kind {
+            Kind::Nobody => false,
             Kind::Docker => is_dockers(&parts),
             Kind::Storage { .. } => is_storages(&parts),
         }
@@ -220,6 +233,8 @@ mod tests {
         ] {
             let home = storage(Path::new("/root"));
             assert_eq!(home.is_made_name(Path::new(name)), own, "{name}");
+            let nobodys = Home::nobodys("/root".into());
+            assert!(!nobodys.is_made_name(Path::new(name)), "{name}");
         }
     }
 

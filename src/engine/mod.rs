@@ -8,6 +8,7 @@ pub mod bolt;
 pub mod bundle;
 pub mod code;
 pub mod containerd;
+mod declared;
 pub mod docker;
 pub mod docker_files;
 pub mod docker_images;
@@ -33,7 +34,7 @@ use std::path::PathBuf;
 
 use crate::engine::bundle::Bundle;
 use crate::engine::home::Home;
-use crate::image::digest::ChainId;
+use crate::image::digest::{ChainId, Digest};
 use crate::image::identity::Identity;
 use crate::verdict::{ReasonCode, Undecided};
 
@@ -85,6 +86,17 @@ pub struct Engines {
     pub containerd_roots: Vec<PathBuf>,
     /// Graph roots of containers/storage (`/var/lib/containers/storage`).
     pub storage_roots: Vec<PathBuf>,
+    /// The bundles that no engine makes.
+    pub bundles: Vec<Declared>,
+}
+
+/// A bundle that is started by hand, and root's word on what image it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declared {
+    /// Its directory.
+    pub path: PathBuf,
+    /// The config digest of the image that its root file system holds.
+    pub config: Digest,
 }
 
 /// What no container may write: the gate's files, its state, and the engines'.
@@ -105,7 +117,7 @@ pub struct Container {
     pub name: Option<String>,
     /// What the user asked for. Not to be trusted.
     pub image_name: Option<String>,
-    /// The image, bound to the mounted layers.
+    /// The image, bound to the mounted layers (or said to be unbound).
     pub identity: Identity,
     /// Whether the engine has never started it.
     pub first_start: bool,
@@ -163,13 +175,17 @@ pub fn identify(start: &Start, engines: &Engines) -> Result<Container, Undecided
         let hint = "permit builds on this node with [build] policy = \"allow\"";
         return Err(Undecided::new(ReasonCode::Build, detail, hint));
     }
+    if let Some(config) = declared::find(&bundle.path, &engines.bundles) {
+        return declared::identify(&start.id, bundle, config, engines);
+    }
     Err(Undecided::new(
         ReasonCode::NoIdentity,
         format!(
             "no engine of this node knows the root file system '{}'",
             rootfs.display()
         ),
-        "start it through an engine whose root is listed in [engines] of config.toml",
+        "start it through an engine whose root is listed in [engines] of config.toml, or say there what \
+         image the bundle is with [[bundle]] path = \"...\", config = \"sha256:...\"",
     ))
 }
 

@@ -60,7 +60,10 @@ pub fn facts(start: &Start, container: &Container, guarded: &Guarded) -> Result<
     let going = destinations(start, container, &root).map_err(failed)?;
     let spec = &container.bundle.spec;
     let code = Code::of(&root, &spec.process, behind_init(container, &going)).map_err(failed)?;
-    if let Some(program) = layers::foreign(&root, &code, &container.rootfs).map_err(failed)? {
+    // What has no layers has none that could be others than it seems.
+    if !container.rootfs.lowers.is_empty()
+        && let Some(program) = layers::foreign(&root, &code, &container.rootfs).map_err(failed)?
+    {
         return Err(trouble::foreign(path, &program));
     }
     let explained = Explained {
@@ -131,7 +134,9 @@ fn devices(container: &Container, root: &Root) -> io::Result<Vec<PathBuf>> {
 /// What an engine writes into every container before its first start.
 fn by_engine(engine: EngineKind) -> Explained {
     match engine {
-        EngineKind::Docker | EngineKind::DockerContainerd => Explained::default(),
+        EngineKind::Docker | EngineKind::DockerContainerd | EngineKind::Bundle => {
+            Explained::default()
+        }
         EngineKind::Podman => Explained {
             links: vec![("/etc/mtab".into(), "/proc/mounts".into())],
             accounts: ["/etc/passwd", "/etc/group"].map(PathBuf::from).into(),
@@ -173,6 +178,10 @@ fn started_by_init(words: &[String]) -> &[String] {
 fn below_rootfs(container: &Container, mounts: &Mounts, facts: &mut Facts) -> io::Result<()> {
     let rootfs = mounts.holding(&container.rootfs.path)?;
     for mount in mounts.below(&rootfs)? {
+        // A root file system that is no mount of its own stands on one that has others.
+        if !mount.point.starts_with(&container.rootfs.path) {
+            continue;
+        }
         facts.mounts.push(MountFinding {
             fault: MountFault::BelowRootfs,
             source: mount.kind.into(),

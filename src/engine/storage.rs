@@ -106,7 +106,7 @@ pub fn identify(
         image_name: record.image_name(),
         identity: Identity {
             config,
-            chain,
+            chain: Some(chain),
             manifest: None,
             engine: EngineKind::Podman,
         },

@@ -38,9 +38,8 @@ impl<'a> Table<'a> {
         let pid = state::init_of(start)?;
         let path = mountinfo::path_of(pid);
         let failed = |error| trouble::unreadable("the container's mounts", &path, &error);
-        let rootfs = host.holding(&container.rootfs.path).map_err(failed)?;
+        let root = host.locate(&container.rootfs.path).map_err(failed)?;
         let lines = mountinfo::read_of(pid).map_err(failed)?;
-        let root = rootfs.location();
         let (roots, lines): (Vec<_>, Vec<_>) = lines
             .into_iter()
             .partition(|line| line.mount.point == Path::new("/") && line.mount.location() == root);

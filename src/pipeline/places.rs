@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::audit::Sinks;
-use crate::engine::{Engines, Guarded};
-use crate::policy::gatebin::GateBin;
+use crate::engine::{Declared, Engines, Guarded};
+use crate::policy::gatebin::{Bundle, GateBin};
 use crate::sys::journal;
 
 /// Where the engines keep their files on this node.
@@ -15,6 +15,14 @@ pub(super) fn engines(gate: &GateBin) -> Engines {
         docker_roots: gate.engines.docker_roots.clone(),
         containerd_roots: gate.engines.containerd_roots.clone(),
         storage_roots: gate.engines.storage_roots.clone(),
+        bundles: gate.bundles.iter().map(declared).collect(),
+    }
+}
+
+fn declared(bundle: &Bundle) -> Declared {
+    Declared {
+        path: bundle.path.clone(),
+        config: bundle.config,
     }
 }
 
@@ -27,6 +35,7 @@ pub(super) fn guarded(gate: &GateBin) -> Guarded {
         config_dir,
         runtimes,
         engines,
+        bundles,
         ..
     } = gate;
     let own = [
@@ -45,6 +54,8 @@ pub(super) fn guarded(gate: &GateBin) -> Guarded {
     let own = own
         .into_iter()
         .chain(engines.into_iter().flatten())
+        // An unbound one is what its files are.
+        .chain(bundles.iter().map(|bundle| &bundle.path))
         .cloned();
     // Whoever can replace a program of ours, or one that we may fall back on, is root at the next start.
     let ourselves = std::fs::read_link("/proc/self/exe").ok();

@@ -96,7 +96,7 @@ fn ledger(gate: &GateBin, case: &Case<'_>) -> Verdict {
             return stands_in(gate, case).unwrap_or_else(|| Verdict::Deny(reason.clone()));
         }
     };
-    let standing = standing(&gate.trust, records, Some(&case.identity.chain), case.now);
+    let standing = standing(&gate.trust, records, case.identity.chain.as_ref(), case.now);
     let withdrawn = matches!(
         standing.status,
         Status::Untrusted | Status::Unsupported | Status::Revoked
@@ -130,7 +130,8 @@ fn infra(case: &Case<'_>) -> Option<Verdict> {
 
 /// The floor's word, if root put this image there and its config names the mounted layers.
 fn floor(gate: &GateBin, case: &Case<'_>) -> Option<Verdict> {
-    let bound = case.chain_of_config == Some(case.identity.chain);
+    // An unbound image has no layers that its config could name.
+    let bound = case.identity.chain.is_some() && case.chain_of_config == case.identity.chain;
     if !bound || !gate.on_floor(&case.identity.config) {
         return None;
     }

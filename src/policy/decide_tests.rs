@@ -12,7 +12,7 @@ use crate::verdict::{Reason, ReasonCode, Undecided, Verdict};
 fn identity(image: &[u8]) -> Identity {
     Identity {
         config: Digest::of(image),
-        chain: ChainId::from_digest(Digest::of(b"chain")),
+        chain: Some(ChainId::from_digest(Digest::of(b"chain"))),
         manifest: None,
         engine: EngineKind::Docker,
     }
@@ -50,7 +50,7 @@ fn ask(
         identity: &identity,
         records: Ok(&records),
         freshness: if stale { Err(&staleness) } else { Ok(()) },
-        chain_of_config: Some(identity.chain),
+        chain_of_config: identity.chain,
         pause: false,
         facts,
         now: 0,
@@ -213,7 +213,7 @@ fn without_a_verified_answer_only_the_floor_starts() {
                 identity: &identity,
                 records: Err(&why),
                 freshness: Ok(()),
-                chain_of_config: Some(identity.chain),
+                chain_of_config: identity.chain,
                 pause: false,
                 facts: &none,
                 now: 0,

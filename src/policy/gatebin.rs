@@ -37,6 +37,8 @@ pub struct GateBin {
     pub runtimes: Runtimes,
     /// Where the engines keep their state.
     pub engines: Engines,
+    /// The bundles that no engine makes, and what image each is.
+    pub bundles: Vec<Bundle>,
     /// Who may say what may run.
     pub trust: Trust,
     /// Config digests that start when the ledger cannot be asked about them or has no word.
@@ -75,6 +77,15 @@ pub struct Engines {
     pub containerd_roots: Vec<PathBuf>,
     /// containers/storage graph roots.
     pub storage_roots: Vec<PathBuf>,
+}
+
+/// A bundle that is started by hand: root's word on what image it is, which no engine gives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// Its directory.
+    pub path: PathBuf,
+    /// The config digest of the image that its root file system holds.
+    pub config: Digest,
 }
 
 /// The part of the trust root that decides, with names replaced by places in lists.
@@ -313,77 +324,5 @@ impl fmt::Display for GateBinError {
 impl std::error::Error for GateBinError {}
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::{
-        AllowRule, Engines, GateBin, GateBinError, Mode, Response, Rules, Runtimes, SignerRule,
-        Trust,
-    };
-    use crate::image::digest::Digest;
-
-    /// Two organisations, A (level 2) and B (level 1), one vouching organisation needed.
-    pub(crate) fn sample() -> GateBin {
-        GateBin {
-            mode: Mode::Enforce,
-            state_dir: "/var/lib/vcn-hook".into(),
-            run_dir: "/run/vcn-hook".into(),
-            decisions: "/var/log/vcn-hook/decisions.jsonl".into(),
-            config_dir: "/etc/vcn-hook".into(),
-            runtimes: Runtimes {
-                runc: "/usr/sbin/runc".into(),
-                crun: "/usr/bin/crun".into(),
-            },
-            engines: Engines::default(),
-            trust: Trust {
-                origin: "ledger.example/test".to_owned(),
-                root_version: 1,
-                root_digest: Digest::of(b"root"),
-                indexers: Vec::new(),
-                index_threshold: 1,
-                organisations: vec!["A".to_owned(), "B".to_owned()],
-                signers: vec![
-                    SignerRule {
-                        organisation: 0,
-                        level: 2,
-                    },
-                    SignerRule {
-                        organisation: 1,
-                        level: 1,
-                    },
-                    SignerRule {
-                        organisation: 0,
-                        level: 0,
-                    },
-                ],
-                allow: AllowRule {
-                    threshold: 1,
-                    min_level: 0,
-                    organisations: vec![0, 1],
-                },
-                veto: None,
-                unsupported: Response::Deny,
-            },
-            floor: vec![Digest::of(b"pause")],
-            rules: Rules::standard(),
-            grace: 0,
-        }
-    }
-
-    #[test]
-    fn survives_its_encoding() {
-        let gate = sample();
-        let bytes = gate.encode().expect("paths are UTF-8");
-        assert_eq!(GateBin::decode(&bytes), Ok(gate));
-    }
-
-    #[test]
-    fn refuses_every_flipped_byte_and_every_truncation() {
-        let bytes = sample().encode().expect("paths are UTF-8");
-        for at in 0..bytes.len() {
-            let mut flipped = bytes.clone();
-            flipped[at] ^= 1;
-            assert!(GateBin::decode(&flipped).is_err(), "byte {at} flipped");
-            assert!(GateBin::decode(&bytes[..at]).is_err(), "cut at {at}");
-        }
-        assert_eq!(GateBin::decode(b""), Err(GateBinError::Magic));
-    }
-}
+#[path = "gatebin_tests.rs"]
+pub(crate) mod tests;

@@ -190,7 +190,7 @@ mod tests {
     fn identity() -> Identity {
         Identity {
             config: Digest::of(b"config"),
-            chain: ChainId::from_digest(Digest::of(b"chain")),
+            chain: Some(ChainId::from_digest(Digest::of(b"chain"))),
             manifest: None,
             engine: EngineKind::Docker,
         }

@@ -17,6 +17,7 @@
     reason = "test code; no test file uses all of it"
 )]
 
+pub mod bundle;
 pub mod command;
 pub mod daemon;
 pub mod image;

@@ -13,7 +13,10 @@ static MEMORY: Arena = Arena::new();
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     match gate::entrance(&words) {
-        Some(call) => gate::runtime::run(call),
+        Some(call) => {
+            MEMORY.prepare();
+            gate::runtime::run(call)
+        }
         None => cli::run(&words),
     }
 }

@@ -7,6 +7,7 @@
 
 mod high_water;
 mod install;
+mod verified;
 
 use std::fmt;
 use std::fs::File;
@@ -29,6 +30,8 @@ pub use install::TableWriter;
 pub struct Store {
     state: PathBuf,
     roots: bool,
+    /// Root's file that remembers which note was verified last.
+    verified: Option<PathBuf>,
 }
 
 /// A table's file, read page by page.
@@ -74,6 +77,7 @@ impl Store {
         Self {
             state: state.into(),
             roots: true,
+            verified: None,
         }
     }
 
@@ -82,7 +86,15 @@ impl Store {
         Self {
             state: state.into(),
             roots: false,
+            verified: None,
         }
+    }
+
+    /// Lets this store remember in `run_dir`, which must be root's, which note was verified last.
+    #[must_use]
+    pub fn remembering(mut self, run_dir: &Path) -> Self {
+        self.verified = Some(run_dir.join("verified"));
+        self
     }
 
     /// Opens the allowlist of the ledger `origin`, signed by at least `threshold` of `indexers`.
@@ -119,8 +131,19 @@ impl Store {
         let path = self.note_path();
         let bytes =
             file::read_capped(&path, MAX_INDEX_NOTE_SIZE).map_err(|e| cannot_read(&path, &e))?;
-        verify_note(&bytes, indexers, threshold, origin)
-            .map_err(|what| StoreError::Tampered { path, what })
+        let tampered = |what| StoreError::Tampered { path, what };
+        let Some(memory) = &self.verified else {
+            return verify_note(&bytes, indexers, threshold, origin).map_err(tampered);
+        };
+        let name = verified::name(&bytes, indexers, threshold, origin);
+        if verified::is_remembered(memory, &name) {
+            return parse_note(&bytes, origin)
+                .map(|(_, note)| note)
+                .map_err(tampered);
+        }
+        let note = verify_note(&bytes, indexers, threshold, origin).map_err(tampered)?;
+        verified::remember(memory, &name);
+        Ok(note)
     }
 
     fn open_once(
@@ -175,10 +198,16 @@ pub fn verify_note(
     threshold: usize,
     origin: &str,
 ) -> Result<IndexNote, String> {
-    let signed = SignedNote::parse(bytes).map_err(|error| error.to_string())?;
+    let (signed, note) = parse_note(bytes, origin)?;
     signed
         .verify(indexers, threshold)
         .map_err(|error| error.to_string())?;
+    Ok(note)
+}
+
+/// Parses the bytes of an index note of this ledger, whoever signed it.
+fn parse_note(bytes: &[u8], origin: &str) -> Result<(SignedNote, IndexNote), String> {
+    let signed = SignedNote::parse(bytes).map_err(|error| error.to_string())?;
     let note = IndexNote::parse(&signed.text).map_err(|error| error.to_string())?;
     if note.origin != origin {
         return Err(format!(
@@ -186,7 +215,7 @@ pub fn verify_note(
             note.origin.escape_debug()
         ));
     }
-    Ok(note)
+    Ok((signed, note))
 }
 
 /// Says what a [`TableError`] of the allowlist under `path` means for the store.

@@ -11,7 +11,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::signature::{ED25519, UnparsedPublicKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest as _, Sha256};
+
+use crate::image::digest::Digest;
 
 /// The longest note that is parsed. What a node reads on each start has a smaller cap of its own.
 pub const MAX_NOTE_SIZE: usize = 1 << 20;
@@ -249,11 +250,8 @@ impl SignedNote {
 /// The id of an Ed25519 key under a name (signed-note, "Signatures").
 #[must_use]
 pub fn key_id(name: &str, public: &[u8; 32]) -> u32 {
-    let mut hash = Sha256::new();
-    hash.update(name.as_bytes());
-    hash.update([b'\n', ED25519_TYPE]);
-    hash.update(public);
-    let [a, b, c, d, ..] = <[u8; 32]>::from(hash.finalize());
+    let named = [name.as_bytes(), &[b'\n', ED25519_TYPE], public].concat();
+    let [a, b, c, d, ..] = *Digest::of(&named).as_bytes();
     u32::from_be_bytes([a, b, c, d])
 }
 

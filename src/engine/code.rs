@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::bundle::Process;
 use super::interpreter::{Interpreter, interpreter};
-use crate::sys::lookup::{Found, Root};
+use crate::sys::lookup::{Found, Root, is_within};
 
 /// What a runtime looks through when the process has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -134,13 +134,13 @@ impl Code {
         if is_library || is_musl_list(destination) {
             return Some(destination);
         }
-        let above = |place: &&PathBuf| place.starts_with(destination);
+        let above = |place: &&PathBuf| is_within(place, destination);
         let places = self.files.iter().chain(&self.directories);
         let covered = places.chain(&self.through).find(above);
         let within = || {
             self.directories
                 .iter()
-                .find(|place| destination.starts_with(place))
+                .find(|place| is_within(destination, place))
         };
         covered.or_else(within).map(PathBuf::as_path)
     }
@@ -155,7 +155,7 @@ impl Code {
         let mut found = root.resolve(path)?;
         for place in found.through.drain(..) {
             // Nothing but a mount over everything replaces `/`, and that covers all code anyway.
-            if place != Path::new("/") && !self.through.contains(&place) {
+            if place.as_os_str() != "/" && !self.through.contains(&place) {
                 self.through.push(place);
             }
         }

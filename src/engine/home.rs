@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 
+use crate::sys::lookup;
+
 /// The directories of one engine, and whose layout they have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
@@ -49,7 +51,7 @@ impl Home {
     /// A graph root of containers/storage and its run root, as the engine calls them.
     #[must_use]
     pub fn storage(root: PathBuf, run: PathBuf) -> Self {
-        let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+        let real = |path: &PathBuf| lookup::real(path).unwrap_or_else(|_| path.clone());
         Self {
             root: real(&root),
             kind: Kind::Storage {
@@ -86,7 +88,7 @@ impl Home {
         let its = |root: &Path| source.starts_with(root.join(containers).join(id));
         self.roots().any(its)
             && self.made(&source)
-            && source.canonicalize().is_ok_and(|real| real == source)
+            && lookup::real(&source).is_ok_and(|real| real == source)
     }
 
     /// A path that the engine wrote down, without the symlinks by which it calls its roots.
@@ -132,7 +134,7 @@ impl Home {
 pub fn is_listed(directory: &Path, listed: &[PathBuf]) -> bool {
     // Engines resolve their root when they start; the list may name a symlink to it.
     listed.iter().any(|listed| {
-        listed == directory || listed.canonicalize().is_ok_and(|real| real == directory)
+        listed == directory || lookup::real(listed).is_ok_and(|real| real == directory)
     })
 }
 

@@ -9,6 +9,7 @@ use super::bundle::{Bundle, Mount, Namespace, Spec};
 use super::home::Home;
 use super::reach::is_bind;
 use crate::policy::facts::HostAccess;
+use crate::sys::lookup::real;
 
 /// With any of these, root in the container is root on the host, by a known and short way.
 const DANGEROUS: [&str; 10] = [
@@ -107,7 +108,7 @@ fn files<'a>(bundle: &'a Bundle, home: &'a Home) -> impl Iterator<Item = HostAcc
     binds.filter_map(move |mount| {
         let source = bundle.path.join(&mount.source);
         // Where it leads counts; what is not there is the runtime's to refuse.
-        let real = source.canonicalize().unwrap_or(source);
+        let real = real(&source).unwrap_or(source);
         let controls = !home.made(&real) && controls_host(&real, mount);
         controls.then_some(HostAccess::Files(real))
     })

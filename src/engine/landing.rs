@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::observe::Going;
 use super::reach::is_bind;
-use crate::sys::lookup::cleaned;
+use crate::sys::lookup::{cleaned, is_within, real};
 
 /// As many symlinks as runtimes follow that resolve paths themselves.
 const MAX_LINKS: usize = 255;
@@ -27,7 +27,7 @@ pub(super) fn landing(
     bare: &Path,
 ) -> io::Result<PathBuf> {
     let plain = cleaned(destination);
-    let is_over = |mount: &Going<'_>| plain != mount.landing && plain.starts_with(&mount.landing);
+    let is_over = |mount: &Going<'_>| plain != mount.landing && is_within(&plain, &mount.landing);
     // Without a symlink of the image and beside the other mounts, there is one answer.
     let climbs = destination
         .components()
@@ -73,7 +73,7 @@ fn link_at(rootfs: &Path, earlier: &[Going<'_>], path: &Path) -> io::Result<Opti
         Some((going, inside)) if inside.as_os_str().is_empty() || !is_bind(going.mount) => {
             return Ok(None);
         }
-        Some((going, inside)) => going.source.canonicalize().map(|real| real.join(inside)),
+        Some((going, inside)) => real(&going.source).map(|real| real.join(inside)),
         None => Ok(rootfs.join(path.strip_prefix("/").unwrap_or(path))),
     };
     match host.and_then(std::fs::read_link) {

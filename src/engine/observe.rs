@@ -15,7 +15,7 @@ use super::{Container, Guarded, Start, Verb, host, layers, table, trouble};
 use crate::image::identity::EngineKind;
 use crate::policy::facts::{Facts, HostAccess, MountFault, MountFinding};
 use crate::sys::file::check_owned_path;
-use crate::sys::lookup::Root;
+use crate::sys::lookup::{Root, real};
 use crate::sys::mount::Mounts;
 use crate::verdict::Undecided;
 
@@ -149,8 +149,7 @@ fn by_engine(engine: EngineKind) -> Explained {
 pub(super) fn is_init(source: &Path) -> bool {
     let known = INITS.iter().any(|init| Path::new(init) == source);
     known
-        && source
-            .canonicalize()
+        && real(source)
             .and_then(|real| check_owned_path(&real))
             .is_ok()
 }

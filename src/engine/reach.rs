@@ -12,6 +12,7 @@ use super::Guarded;
 use super::bundle::Mount;
 use super::home::Home;
 use super::mounts::parse_overlay;
+use crate::sys::lookup::real;
 use crate::sys::mount::{Location, Mount as Mounted, Mounts};
 use crate::sys::mountinfo::Line;
 
@@ -239,7 +240,7 @@ fn places(mounts: &Mounts, paths: &[PathBuf]) -> io::Result<Vec<Place>> {
 }
 
 fn place(mounts: &Mounts, path: &Path) -> io::Result<Place> {
-    let path = path.canonicalize()?;
+    let path = real(path)?;
     let location = mounts.locate(&path)?;
     Ok(Place { path, location })
 }

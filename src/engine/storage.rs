@@ -20,6 +20,7 @@ use super::layers::MAX_LAYERS;
 use super::{Container, Rootfs, mounts, trouble};
 use crate::image::digest::{ChainId, Digest};
 use crate::image::identity::{EngineKind, Identity};
+use crate::sys::lookup::real;
 use crate::sys::mount::Mounts;
 use crate::verdict::{ReasonCode, Undecided};
 
@@ -44,7 +45,7 @@ impl Layout {
         }
         Some(Self {
             given: given.to_path_buf(),
-            root: given.canonicalize().ok()?,
+            root: real(given).ok()?,
         })
     }
 
@@ -138,7 +139,7 @@ fn image_of(record: &Record) -> Result<Digest, Undecided> {
 /// The graph root itself, then the others, whose images it may use as an additional image store.
 fn stores(root: &Path, roots: &[PathBuf]) -> Vec<PathBuf> {
     let mut stores = vec![root.to_path_buf()];
-    for other in roots.iter().filter_map(|root| root.canonicalize().ok()) {
+    for other in roots.iter().filter_map(|root| real(root).ok()) {
         if !stores.contains(&other) {
             stores.push(other);
         }

@@ -11,6 +11,7 @@ use super::observe::{Going, OWN_KINDS, source_of};
 use super::reach::{Guard, is_bind};
 use super::{Container, Start, state, trouble};
 use crate::policy::facts::{Facts, HostAccess, MountFault, MountFinding};
+use crate::sys::lookup::real;
 use crate::sys::mount::{Location, Mounts};
 use crate::sys::mountinfo::{self, Line};
 use crate::verdict::{ReasonCode, Undecided};
@@ -123,7 +124,7 @@ impl<'a> Table<'a> {
             if !is_bind(going.mount) {
                 return itself && going.mount.kind == line.mount.kind;
             }
-            let Ok(real) = going.source.canonicalize() else {
+            let Ok(real) = real(&going.source) else {
                 return false;
             };
             let there = if itself { real } else { real.join(inside) };
@@ -138,7 +139,7 @@ impl<'a> Table<'a> {
             .iter()
             .filter(|going| is_bind(going.mount))
             .find(|going| {
-                let real = going.source.canonicalize();
+                let real = real(&going.source);
                 real.is_ok_and(|real| self.is_at(&real, &location))
             });
         match asked {
@@ -151,7 +152,7 @@ impl<'a> Table<'a> {
 
     /// Whether a path has no symlinks and is at this place.
     fn is_at(&self, path: &Path, location: &Location) -> bool {
-        path.canonicalize().is_ok_and(|real| real == path)
+        real(path).is_ok_and(|real| real == path)
             && self.host.locate(path).is_ok_and(|there| there == *location)
     }
 }

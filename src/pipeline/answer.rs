@@ -28,7 +28,8 @@ pub struct Answer {
 /// The reason why there is no verified answer.
 pub fn consult(gate: &GateBin, config: &Digest, now: u64) -> Result<Answer, Reason> {
     let key = Key::of(Kind::Config, config);
-    ask(gate, &Store::new(&gate.state_dir), &key, now)
+    let store = Store::new(&gate.state_dir).remembering(&gate.run_dir);
+    ask(gate, &store, &key, now)
 }
 
 /// Asks the allowlist in `store` about one key: what [`consult`] does, for people's questions too.

@@ -275,3 +275,61 @@ fn a_download_is_resumed_where_it_stopped() {
     assert!(node.store.has_table(&built));
     assert_eq!(node.names(), [format!("{}.idx", built.id.hex())]);
 }
+
+#[test]
+fn a_note_is_verified_once_and_again_when_anything_about_it_changes() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("not root: this case needs root-owned files and is checked by 'make test'");
+        return;
+    }
+    let node = Node::new();
+    let note = node.install(5, &[2]);
+    let run = tempfile::tempdir().unwrap();
+    let memory = run.path().join("verified");
+    let store = Store::new(node.state.path()).remembering(run.path());
+    let keys = indexers();
+    let bytes = sign(&note, &[1, 2]);
+    // Where somebody broke a signature and its form is right: only verifying tells.
+    let mut forged = SignedNote::parse(&bytes).unwrap();
+    let other = indexer(1).0.sign(b"something else");
+    forged.signatures[0].signature = other.as_ref().to_vec();
+    let forged = forged.to_bytes();
+
+    store.open(&keys, 2, ORIGIN).unwrap();
+    let remembered = |bytes: &[u8], keys: &[VerifierKey], threshold| {
+        format!(
+            "{}\n",
+            super::verified::name(bytes, keys, threshold, ORIGIN).hex()
+        )
+    };
+    let written = std::fs::read_to_string(&memory).unwrap();
+    assert_eq!(written, remembered(&bytes, &keys, 2));
+    store.open(&keys, 2, ORIGIN).unwrap();
+
+    for (what, keys, threshold) in [
+        ("other keys", vec![indexer(3).1], 1),
+        ("a higher threshold", keys.to_vec(), 3),
+    ] {
+        let opened = store.open(&keys, threshold, ORIGIN).map(drop);
+        assert!(
+            matches!(opened, Err(StoreError::Tampered { .. })),
+            "{what}: {opened:?}"
+        );
+    }
+    std::fs::write(node.path("note"), &forged).unwrap();
+    let opened = store.open(&keys, 2, ORIGIN).map(drop);
+    assert!(
+        matches!(opened, Err(StoreError::Tampered { .. })),
+        "{opened:?}"
+    );
+
+    // Root's word is taken for it, and nobody else's.
+    std::fs::write(&memory, remembered(&forged, &keys, 2)).unwrap();
+    store.open(&keys, 2, ORIGIN).unwrap();
+    std::os::unix::fs::chown(&memory, Some(1), None).unwrap();
+    let opened = store.open(&keys, 2, ORIGIN).map(drop);
+    assert!(
+        matches!(opened, Err(StoreError::Tampered { .. })),
+        "{opened:?}"
+    );
+}

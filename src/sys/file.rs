@@ -19,10 +19,14 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     open_described(path).map(|(file, _)| file)
 }
 
-fn open_described(path: &Path) -> io::Result<(File, Metadata)> {
+fn open_unseen(path: &Path) -> io::Result<File> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     // `openat`: musl's `open` sets close-on-exec a second time, in a call of its own.
-    let file = File::from(openat(AT_FDCWD, path, flags, Mode::empty())?);
+    Ok(File::from(openat(AT_FDCWD, path, flags, Mode::empty())?))
+}
+
+fn open_described(path: &Path) -> io::Result<(File, Metadata)> {
+    let file = open_unseen(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::new(
@@ -42,12 +46,13 @@ pub fn read_capped(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
     read_all(file, &metadata, cap)
 }
 
-/// Reads a small regular file that nobody appends to: one that fits is read in one call.
+/// Reads a small file that only root can have made and that nobody appends to: one that fits is read
+/// in one call. What is no regular file gives an error or no bytes, and blocks nothing.
 ///
 /// # Errors
-/// As [`read_capped`]; `FileTooLarge` when it is longer than `N - 1` bytes.
+/// The operating system's; `FileTooLarge` when it is longer than `N - 1` bytes.
 pub fn read_small<const N: usize>(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = open_regular(path)?;
+    let mut file = open_unseen(path)?;
     let mut bytes = vec![0; N];
     let length = file.read(&mut bytes)?;
     if length == N {
@@ -161,15 +166,25 @@ fn read_all(file: File, metadata: &Metadata, cap: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// The operating system's. After an error `path` is still what it was.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let temporary = temporary_beside(path)?;
-    let written =
-        write_new(&temporary, bytes, mode).and_then(|()| std::fs::rename(&temporary, path));
-    if let Err(error) = written {
-        // Best effort: the error that matters is the first one, and sync sweeps stale temporaries.
-        let _ = std::fs::remove_file(&temporary);
-        return Err(error);
-    }
+    put(path, |temporary| write_new(temporary, bytes, mode))?;
     sync_directory(path.parent().unwrap_or_else(|| Path::new(".")))
+}
+
+/// Replaces `path` atomically, without waiting for a disk: for what need not outlive the machine's run.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_volatile(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    put(path, |temporary| {
+        create_new(temporary, mode)?.write_all(bytes)
+    })
+}
+
+fn put(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    let temporary = temporary_beside(path)?;
+    let written = write(&temporary).and_then(|()| std::fs::rename(&temporary, path));
+    // Best effort: the error that matters is the first one, and sync sweeps stale temporaries.
+    written.inspect_err(|_| drop(std::fs::remove_file(&temporary)))
 }
 
 /// Appends `bytes` with one write to a file that only root can have written; makes it (mode 0640) if it is not there.
@@ -197,14 +212,18 @@ pub fn append_owned(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// The operating system's.
 pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new()
+    let mut file = create_new(path, mode)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(mode)
         .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-        .open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+        .open(path)
 }
 
 /// Waits until the names in a directory are on disk.

@@ -1,14 +1,15 @@
 //! Paths inside a root file system, resolved as a container would see them.
 //!
 //! Owns how a symlink in an image is followed without ever leaving the image:
-//! `openat2(2)` with `RESOLVE_IN_ROOT` where the path exists and has no
-//! symlinks, else one component after the other. `..` is never taken out as
-//! text: behind a symlink it leads elsewhere.
+//! one component after the other, each looked at once. `..` is never taken out
+//! as text: behind a symlink it leads elsewhere.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -23,6 +24,16 @@ const MAX_LINKS: usize = 255;
 #[derive(Debug)]
 pub struct Root {
     directory: OwnedFd,
+    /// What has been looked at; the paths that one container asks about share most of their way.
+    seen: RefCell<Vec<(PathBuf, Entry)>>,
+}
+
+/// What is at a path whose parents have no symlinks.
+#[derive(Debug, Clone)]
+enum Entry {
+    Missing,
+    Link(PathBuf),
+    Other,
 }
 
 /// What a path inside a root leads to.
@@ -45,27 +56,78 @@ impl Root {
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let directory = nix::fcntl::open(path, flags, Mode::empty())?;
-        Ok(Self { directory })
+        Ok(Self {
+            directory,
+            seen: RefCell::new(Vec::new()),
+        })
     }
 
     /// Follows `path` to its end, symlinks included; what does not exist is taken as it is written.
     ///
+    /// As runtimes do (`filepath-securejoin`): nothing leads out of the root.
+    ///
     /// # Errors
     /// The operating system's, among them too many symlinks.
     pub fn resolve(&self, path: &Path) -> io::Result<Found> {
-        if path.components().any(|part| part == Component::ParentDir) {
-            return self.walk(path);
+        let mut todo: Vec<OsString> = names(path);
+        let mut done = PathBuf::from("/");
+        // Names at the end of `done` that do not exist; nothing below them does.
+        let mut missing = 0_usize;
+        let mut links = 0;
+        let mut through = Vec::new();
+        while let Some(name) = todo.pop() {
+            if name == ".." {
+                through.push(done.clone());
+                done.pop();
+                missing = missing.saturating_sub(1);
+                continue;
+            }
+            done.push(&name);
+            if missing > 0 {
+                missing += 1;
+                continue;
+            }
+            match self.entry(&done)? {
+                Entry::Link(target) => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(Errno::ELOOP.into());
+                    }
+                    through.push(done.clone());
+                    if target.is_absolute() {
+                        done = PathBuf::from("/");
+                    } else {
+                        done.pop();
+                    }
+                    todo.extend(names(&target));
+                }
+                Entry::Other => {}
+                Entry::Missing => missing = 1,
+            }
         }
-        let plain = cleaned(path);
-        match self.open_at(&plain, OFlag::O_PATH) {
-            Ok(_) => Ok(Found {
-                path: plain,
-                exists: true,
-                through: Vec::new(),
-            }),
-            Err(Errno::ELOOP | Errno::ENOENT | Errno::ENOTDIR | Errno::EAGAIN) => self.walk(path),
-            Err(error) => Err(error.into()),
+        Ok(Found {
+            path: done,
+            exists: missing == 0,
+            through,
+        })
+    }
+
+    /// What is at `path`, absolute within the root, whose parents have no symlinks.
+    fn entry(&self, path: &Path) -> io::Result<Entry> {
+        let known = |seen: &&(PathBuf, Entry)| seen.0.as_os_str() == path.as_os_str();
+        if let Some((_, entry)) = self.seen.borrow().iter().find(known) {
+            return Ok(entry.clone());
         }
+        let entry = match readlinkat(&self.directory, path.strip_prefix("/").unwrap_or(path)) {
+            Ok(target) => Entry::Link(target.into()),
+            // It is there and no symlink.
+            Err(Errno::EINVAL) => Entry::Other,
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Entry::Missing,
+            Err(error) => return Err(error.into()),
+        };
+        let mut seen = self.seen.borrow_mut();
+        seen.push((path.to_owned(), entry.clone()));
+        Ok(entry)
     }
 
     /// Opens a regular file for reading, by a path that [`Self::resolve`] gave. `None` for anything else.
@@ -104,56 +166,29 @@ impl Root {
             opened => opened,
         }
     }
+}
 
-    /// Resolves as runtimes do (`filepath-securejoin`): nothing leads out of the root, and names that
-    /// do not exist are appended.
-    fn walk(&self, path: &Path) -> io::Result<Found> {
-        let mut todo: Vec<OsString> = names(path);
-        let mut done = PathBuf::new();
-        // Names at the end of `done` that do not exist; nothing below them does.
-        let mut missing = 0_usize;
-        let mut links = 0;
-        let mut through = Vec::new();
-        while let Some(name) = todo.pop() {
-            if name == ".." {
-                through.push(Path::new("/").join(&done));
-                done.pop();
-                missing = missing.saturating_sub(1);
-                continue;
-            }
-            if missing > 0 {
-                done.push(name);
-                missing += 1;
-                continue;
-            }
-            let next = done.join(&name);
-            match readlinkat(&self.directory, &next) {
-                Ok(target) => {
-                    links += 1;
-                    if links > MAX_LINKS {
-                        return Err(Errno::ELOOP.into());
-                    }
-                    through.push(Path::new("/").join(&next));
-                    if Path::new(&target).is_absolute() {
-                        done = PathBuf::new();
-                    }
-                    todo.extend(names(Path::new(&target)));
-                }
-                // It is there and no symlink.
-                Err(Errno::EINVAL) => done = next,
-                Err(Errno::ENOENT | Errno::ENOTDIR) => {
-                    missing = 1;
-                    done = next;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(Found {
-            path: Path::new("/").join(done),
-            exists: missing == 0,
-            through,
-        })
+/// Whether a path is another one or below it. Both are absolute and have neither `.` nor `..`.
+#[must_use]
+pub fn is_within(path: &Path, above: &Path) -> bool {
+    let (path, above) = (path.as_os_str().as_bytes(), above.as_os_str().as_bytes());
+    let rest = path.strip_prefix(above);
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')) || above == b"/")
+}
+
+/// What `canonicalize` gives, in one system call where a path has no symlinks.
+///
+/// # Errors
+/// The operating system's.
+pub fn real(path: &Path) -> io::Result<PathBuf> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let is_plain = path.is_absolute() && cleaned(path).as_os_str() == path.as_os_str();
+    if is_plain && openat2(AT_FDCWD, path, how).is_ok() {
+        return Ok(path.to_owned());
     }
+    path.canonicalize()
 }
 
 /// The inode number at an absolute path that has no symlinks; `None` where there is nothing.
@@ -252,7 +287,7 @@ mod tests {
 
     use nix::errno::Errno;
 
-    use super::{Found, Root, cleaned, open_step_by_step};
+    use super::{Found, Root, cleaned, is_within, open_step_by_step, real};
     use nix::fcntl::OFlag;
 
     #[test]
@@ -349,6 +384,41 @@ mod tests {
         for (path, regular) in [("/file", true), ("/fifo", false), ("/", false)] {
             let file = opened.open_file(Path::new(path)).expect("it is there");
             assert_eq!(file.is_some(), regular, "{path}");
+        }
+    }
+
+    #[test]
+    fn tells_what_is_within_by_whole_names() {
+        for (path, above, within) in [
+            ("/usr/bin/app", "/usr/bin", true),
+            ("/usr/bin", "/usr/bin", true),
+            ("/usr/bin", "/", true),
+            ("/", "/", true),
+            ("/usr/bin2", "/usr/bin", false),
+            ("/usr", "/usr/bin", false),
+            ("/", "/usr", false),
+        ] {
+            let found = is_within(Path::new(path), Path::new(above));
+            assert_eq!(found, within, "{path} in {above}");
+            assert_eq!(
+                found,
+                Path::new(path).starts_with(above),
+                "{path} in {above}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_real_path_is_what_canonicalizing_gives() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let base = folder.path().canonicalize().expect("it is there");
+        std::fs::create_dir_all(base.join("a/b")).expect("made");
+        symlink("a", base.join("link")).expect("linked");
+        for name in ["a", "a/b", "link", "link/b", "a/../a", "a/./b", "none", ""] {
+            let path = base.join(name);
+            let found = real(&path).map_err(|error| error.kind());
+            let expected = path.canonicalize().map_err(|error| error.kind());
+            assert_eq!(found, expected, "{name}");
         }
     }
 

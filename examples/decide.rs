@@ -31,7 +31,7 @@ fn answer() -> Option<Verdict> {
     let case = Case {
         identity: &Identity {
             config,
-            chain,
+            chain: Some(chain),
             manifest: None,
             engine: EngineKind::Docker,
         },

@@ -269,7 +269,7 @@ fn no_container_may_write_a_declared_bundle() {
             spec["mounts"]
                 .as_array_mut()
                 .unwrap()
-                .push(bind(&source, options))
+                .push(bind(&source, options));
         });
         let ran = stage.runtimes[0].run(&other, "writer");
         if refused {

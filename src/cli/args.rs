@@ -4,11 +4,13 @@
 //! is in the file of its name. The engines' entrances are not here: they are
 //! chosen in `main` before this grammar is built.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::help;
+use super::ledger;
 use super::output::Format;
 
 /// Starts a container only if its image is TRUSTED in a transparency ledger.
@@ -278,6 +280,9 @@ pub enum Ledger {
     /// Make a complete one-machine ledger: log, trust root, and a first signer
     #[command(after_help = help::LEDGER_INIT)]
     Init(LedgerInit),
+    /// Serve the ledger over HTTP, and take statements from its signers
+    #[command(after_help = help::LEDGER_SERVE)]
+    Serve(LedgerServe),
     /// Bring the ledger's index up to date, and sign it anew before it expires
     #[command(after_help = help::LEDGER_INDEX)]
     Index(LedgerDirectory),
@@ -303,6 +308,17 @@ pub struct LedgerInit {
     /// The first organisation's website
     #[arg(long, value_name = "URL", default_value = "")]
     pub website: String,
+}
+
+/// Options of `ledger serve`.
+#[derive(Debug, Args)]
+pub struct LedgerServe {
+    /// The ledger's directory
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = ledger::serve::LISTEN, value_parser = ledger::serve::parse_listen)]
+    pub listen: SocketAddr,
 }
 
 /// The directory of a ledger.

@@ -104,6 +104,18 @@ Examples:
   vcn-hook ledger init /srv/ledger --origin ledger.example/vcn
   vcn-hook ledger init ./ledger --origin test.example/vcn --keys ./keys";
 
+pub(super) const LEDGER_SERVE: &str = "\
+Anybody may read; who the trust root names as a signer may also state. Keeps the
+index up to date and signed. Ends on SIGTERM or SIGINT, after it has answered.
+
+Speaks plain HTTP, which is enough: everything that is read is signed. In front
+of the world put a web server or CDN before it, or let one serve DIR itself and
+pass only POST /add on.
+
+Examples:
+  vcn-hook ledger serve /srv/ledger
+  vcn-hook ledger serve /srv/ledger --listen 192.0.2.7:9580";
+
 pub(super) const LEDGER_INDEX: &str = "\
 Run it after others have written to the ledger, and from a timer: a note that
 is not signed anew expires, and nodes then refuse to start containers.

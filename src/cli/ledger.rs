@@ -1,7 +1,8 @@
-//! `ledger init`, `ledger index`, `ledger check`: what a ledger's keeper types.
+//! `ledger init`, `ledger serve`, `ledger index`, `ledger check`: what a ledger's keeper types.
 
 pub(crate) mod index;
 mod init;
+pub(crate) mod serve;
 
 use super::args::Ledger;
 use super::context::Context;
@@ -14,6 +15,7 @@ use super::failure::Failure;
 pub fn run(context: &mut Context, verb: &Ledger) -> Result<u8, Failure> {
     match verb {
         Ledger::Init(args) => init::run(context, args),
+        Ledger::Serve(args) => serve::run(context, args),
         Ledger::Index(args) => index::index(context, &args.directory),
         Ledger::Check(args) => index::check(context, &args.directory),
     }

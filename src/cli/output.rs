@@ -34,8 +34,8 @@ pub enum Format {
     reason = "streams have nothing to show that a person could use"
 )]
 pub struct Output {
-    answer: Box<dyn Write>,
-    diagnosis: Box<dyn Write>,
+    answer: Box<dyn Write + Send>,
+    diagnosis: Box<dyn Write + Send>,
     /// How answers are written.
     pub format: Format,
     /// True when only answers and errors are wanted.

@@ -71,6 +71,21 @@ impl Roster {
         })
     }
 
+    /// Judges a claim once more for another place: where a signer counts depends on it, and nothing else does.
+    ///
+    /// # Errors
+    /// [`Ignored::OutOfRange`].
+    pub fn moved(&self, index: u64, claim: Claim) -> Result<Claim, Ignored> {
+        let signer = self.signer(claim.signer).ok_or(Ignored::UnknownSigner)?;
+        if !signer.valid_at(index) {
+            return Err(Ignored::OutOfRange);
+        }
+        Ok(Claim {
+            revoked: signer.revoked_at(index),
+            ..claim
+        })
+    }
+
     /// Says whose a record is; a signer that no root ever named has an organisation of its own.
     #[must_use]
     pub fn organisation(&self, signer: u16) -> u16 {

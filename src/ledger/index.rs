@@ -10,9 +10,13 @@ mod merge;
 mod pages;
 mod place;
 mod publish;
+mod standing;
 mod sweep;
 
 pub use check::{Checked, check};
 pub use draft::{Draft, DraftError, Limit, table_path};
 pub use error::IndexError;
+pub(super) use publish::roots;
 pub use publish::{Outcome, Publish, Published, Step, publish, publish_stepwise};
+pub use standing::Standing;
+pub(super) use standing::root_path;

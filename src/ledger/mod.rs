@@ -15,6 +15,7 @@ pub mod proof;
 pub mod range;
 pub mod roots;
 pub mod sequencer;
+pub mod serve;
 pub mod state;
 pub mod statement;
 pub mod tiles;

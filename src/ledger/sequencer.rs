@@ -146,6 +146,30 @@ impl Sequencer {
         entries: &[T],
         signer: &dyn Signer,
     ) -> Result<u64, SequencerError> {
+        self.append_where(|_| true, entries, signer)
+    }
+
+    /// As [`Sequencer::append`], if the log has exactly `size` entries: what the batch means may
+    /// depend on what stands before it.
+    ///
+    /// # Errors
+    /// [`SequencerError::Moved`] when somebody else has appended; nothing has happened then.
+    pub fn append_at<T: AsRef<[u8]>>(
+        &mut self,
+        size: u64,
+        entries: &[T],
+        signer: &dyn Signer,
+    ) -> Result<(), SequencerError> {
+        self.append_where(|found| found == size, entries, signer)
+            .map(drop)
+    }
+
+    fn append_where<T: AsRef<[u8]>>(
+        &mut self,
+        wanted: impl FnOnce(u64) -> bool,
+        entries: &[T],
+        signer: &dyn Signer,
+    ) -> Result<u64, SequencerError> {
         staging::check(entries)?;
         if self.aborted {
             return Err(SequencerError::Aborted);
@@ -153,6 +177,9 @@ impl Sequencer {
         let _lock = self.lock()?;
         let appended = self.settle().and_then(|before| {
             let first = before.size;
+            if !wanted(first) {
+                return Err(SequencerError::Moved(first));
+            }
             if !entries.is_empty() {
                 self.extend(before, entries, signer)?;
             }

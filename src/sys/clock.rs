@@ -17,8 +17,36 @@ pub fn now() -> u64 {
 /// Writes Unix seconds as RFC 3339 has them, in UTC.
 #[must_use]
 pub fn rfc3339(seconds: u64) -> String {
-    let (days, in_day) = (seconds / 86_400, seconds % 86_400);
-    let (hour, minute, second) = (in_day / 3600, in_day / 60 % 60, in_day % 60);
+    let (hour, minute, second) = time_of_day(seconds);
+    let (year, month, day) = date(seconds / 86_400);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// Writes Unix seconds as HTTP has them (RFC 9110, 5.6.7).
+#[must_use]
+pub fn http_date(seconds: u64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let (hour, minute, second) = time_of_day(seconds);
+    let (year, month, day) = date(seconds / 86_400);
+    let named = |names: &'static [&'static str], at: u64| {
+        let at = usize::try_from(at).unwrap_or(0);
+        names.get(at).copied().unwrap_or_default()
+    };
+    let weekday = named(&DAYS, seconds / 86_400 % 7);
+    let month = named(&MONTHS, month.saturating_sub(1));
+    format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+}
+
+const fn time_of_day(seconds: u64) -> (u64, u64, u64) {
+    let in_day = seconds % 86_400;
+    (in_day / 3600, in_day / 60 % 60, in_day % 60)
+}
+
+/// Year, month and day of a day counted from 1 January 1970.
+fn date(days: u64) -> (u64, u64, u64) {
     // Counted from 1 March of year 0, so that leap days end years; 400 years have 146097 days.
     let days = days + 719_468;
     let (era, in_era) = (days / 146_097, days % 146_097);
@@ -27,13 +55,23 @@ pub fn rfc3339(seconds: u64) -> String {
     let month_from_march = (5 * in_year + 2) / 153;
     let day = in_year - (153 * month_from_march + 2) / 5 + 1;
     let month = (month_from_march + 2) % 12 + 1;
-    let year = era * 400 + year_in_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    (era * 400 + year_in_era + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::rfc3339;
+    use super::{http_date, rfc3339};
+
+    #[test]
+    fn writes_dates_as_http_has_them() {
+        for (seconds, text) in [
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+        ] {
+            assert_eq!(http_date(seconds), text);
+        }
+    }
 
     #[test]
     fn writes_dates_as_date_1_does() {

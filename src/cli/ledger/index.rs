@@ -16,7 +16,7 @@ use crate::trust::keys::{self, Signer};
 use crate::verdict::{ReasonCode, exit};
 
 /// How long a note is good: a node that hears nothing for a day refuses to start what it cannot vouch for.
-const VALIDITY: u64 = 86_400;
+pub(super) const VALIDITY: u64 = 86_400;
 
 /// Brings the index up to the log, and signs it anew when half of its time has passed.
 pub(super) fn index(context: &mut Context, directory: &Path) -> Result<u8, Failure> {
@@ -82,7 +82,7 @@ pub(crate) fn key_path(directory: &Path) -> PathBuf {
     directory.join(".state/keys/indexer")
 }
 
-fn failure(error: IndexError, directory: &Path) -> Failure {
+pub(super) fn failure(error: IndexError, directory: &Path) -> Failure {
     let code = match &error {
         IndexError::Read(ReadError::Unreachable { .. }) => exit::UNREACHABLE,
         IndexError::Disk(..)

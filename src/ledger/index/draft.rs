@@ -19,7 +19,7 @@ use crate::allowlist::table::{Table, TableError, TableKind};
 use crate::image::digest::Digest;
 use crate::ledger::claim::Roster;
 use crate::ledger::follow::Entry;
-use crate::ledger::state::{Fold, Older, Tally};
+use crate::ledger::state::{Fold, Ignored, Older, Tally};
 use crate::sys::file::{open_regular, sync_directory, temporary_beside};
 
 /// Changed records held in memory, about 50 MB, before a long replay puts them on disk.
@@ -142,14 +142,35 @@ impl Draft {
     /// # Errors
     /// [`DraftError`]; the draft is of no use after that.
     pub fn apply(&mut self, entry: &Entry) -> Result<(), DraftError> {
+        // What was ignored, and why, is in the tally.
+        let _ = self.fold(entry)?;
+        self.size = entry.index.saturating_add(1);
+        self.keep_within()
+    }
+
+    /// Applies what could become the next entry of the log; if it would be ignored, it never becomes one.
+    ///
+    /// # Errors
+    /// As [`Draft::apply`].
+    pub fn try_next(&mut self, entry: &Entry) -> Result<Result<(), Ignored>, DraftError> {
+        let outcome = self.fold(entry)?;
+        if outcome.is_ok() {
+            self.size = entry.index.saturating_add(1);
+            self.keep_within()?;
+        }
+        Ok(outcome)
+    }
+
+    fn fold(&mut self, entry: &Entry) -> Result<Result<(), Ignored>, DraftError> {
         let older = Before {
             base: self.base.as_ref(),
             roster: &self.roster,
         };
         let claim = entry.claim.as_ref().map_err(|ignored| *ignored);
-        // What was ignored, and why, is in the tally.
-        let _ = self.fold.apply(entry.index, claim, &older)?;
-        self.size = entry.index.saturating_add(1);
+        Ok(self.fold.apply(entry.index, claim, &older)?)
+    }
+
+    fn keep_within(&mut self) -> Result<(), DraftError> {
         match self.limit {
             Limit::Refuse(most) if self.changed() > most => Err(DraftError::TooManyChanges),
             Limit::Spill if self.changed() > self.spill() => self.rebase().map(drop),

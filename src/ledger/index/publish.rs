@@ -253,7 +253,7 @@ fn compose(
 }
 
 /// The trust root as the ledger itself has it, from its first version on.
-pub(super) fn roots(ledger: &Dir) -> Result<Roots, IndexError> {
+pub(in crate::ledger) fn roots(ledger: &Dir) -> Result<Roots, IndexError> {
     let first = client::root_note(ledger, 1)?.ok_or(IndexError::NoRoot)?;
     let mut roots = Roots::pinned(&first)?;
     roots.walk(|version| client::root_note(ledger, version).map_err(IndexError::from))?;

@@ -28,6 +28,8 @@ pub enum SequencerError {
     Conflict(PathBuf),
     /// The log's own files do not fit its tree state; says what does not.
     Damaged(String),
+    /// Somebody else has appended; the log has so many entries now.
+    Moved(u64),
     /// An entry is empty or too long.
     Entry(usize),
     /// The entries are too many for one batch.
@@ -55,6 +57,9 @@ impl fmt::Display for SequencerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exists(path) => write!(f, "there is a log in '{}' already", path.display()),
+            Self::Moved(size) => {
+                write!(f, "somebody else has appended: the log has {size} entries")
+            }
             Self::NoLog(path) => write!(
                 f,
                 "there is no log in '{}'; run 'vcn-hook ledger init'",

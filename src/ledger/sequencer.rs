@@ -1,12 +1,15 @@
 //! Appending to a log that is a directory.
 //!
 //! Owns the order of writes, after Sunlight's: stage the batch, move the private tree state,
-//! apply the files, publish the checkpoint. A batch is in the log when the tree state has moved;
-//! whatever stops the program after that, the next start finishes it. Refuses to judge entries.
+//! apply the files, publish the checkpoint. The staged batch is part of the tree state, so one
+//! rename does both: with it the batch is in the log, and whatever stops the program after that,
+//! the next start finishes it. Refuses to judge entries.
 
 mod disk;
 mod error;
+mod files;
 mod known;
+mod settle;
 mod staging;
 #[cfg(test)]
 mod tests;
@@ -14,13 +17,13 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use disk::{Disk, Local};
+use files::{Files, parent};
 use known::Known;
 use staging::Staging;
 
 use super::checkpoint::{Checkpoint, MAX_CHECKPOINT};
-use super::edge::Edge;
+use super::edge::{Edge, NewFile};
 use super::range::EMPTY_ROOT;
-use super::tiles::TileName;
 use crate::allowlist::note::{SignedNote, VerifierKey};
 use crate::trust::keys::Signer;
 
@@ -31,8 +34,8 @@ pub use error::SequencerError;
 /// a batch is held in memory and written twice.
 pub const MAX_BATCH: usize = 64 << 20;
 
-/// Bytes of the largest staging file: a batch, the partial bundle it continues, and hashes.
-const MAX_STAGING: u64 = 256 << 20;
+/// Bytes of the largest tree state: a batch, and two checkpoints.
+const MAX_TREE: u64 = 128 << 20;
 
 /// Readable by any web server.
 const PUBLIC_FILE: u32 = 0o644;
@@ -54,11 +57,13 @@ enum Names {
 /// The one writer of a log on this disk, as long as it holds the lock.
 #[derive(Debug)]
 pub struct Sequencer {
-    directory: PathBuf,
+    files: Files,
     log: VerifierKey,
-    disk: Box<dyn Disk>,
     /// What the last append left, as long as nobody else has appended since.
     known: Option<Known>,
+    /// Directories of which the newest names may still be lost. The tree state can bring those
+    /// names back, so they need not be waited for before it moves on to another batch.
+    unsure: Vec<PathBuf>,
     aborted: bool,
 }
 
@@ -86,10 +91,16 @@ impl Sequencer {
         signer: &dyn Signer,
     ) -> Result<Self, SequencerError> {
         let mut sequencer = Self::on(disk, directory, signer.verifier().clone());
-        sequencer.make_directories(&directory.join(".state"), Names::Unsure)?;
-        let _lock = sequencer.lock()?;
-        for taken in [sequencer.state("tree"), sequencer.public("checkpoint")] {
-            if sequencer.read(&taken, MAX_CHECKPOINT)?.is_some() {
+        let parents = sequencer
+            .files
+            .make_directories(&directory.join(".state"), Names::Unsure)?;
+        sequencer.files.sync(&parents)?;
+        let _lock = sequencer.files.lock()?;
+        for taken in [
+            sequencer.files.state("tree"),
+            sequencer.files.public("checkpoint"),
+        ] {
+            if sequencer.files.read(&taken, MAX_CHECKPOINT)?.is_some() {
                 return Err(SequencerError::Exists(directory.to_owned()));
             }
         }
@@ -99,9 +110,14 @@ impl Sequencer {
             root: EMPTY_ROOT,
         };
         let signed = sign(&empty, signer)?;
-        sequencer.replace(&sequencer.state("tree"), &signed, PRIVATE_FILE)?;
-        sequencer.replace(&sequencer.public("checkpoint"), &signed, PUBLIC_FILE)?;
+        sequencer
+            .files
+            .replace(&sequencer.files.state("tree"), &signed, PRIVATE_FILE)?;
+        sequencer
+            .files
+            .replace(&sequencer.files.public("checkpoint"), &signed, PUBLIC_FILE)?;
         sequencer.known = Some(Known {
+            stamp: sequencer.files.stamp()?,
             signed,
             checkpoint: empty,
             edge: Edge::default(),
@@ -115,21 +131,24 @@ impl Sequencer {
         log: VerifierKey,
     ) -> Result<Self, SequencerError> {
         let mut sequencer = Self::on(disk, directory, log);
-        let tree = sequencer.state("tree");
-        if sequencer.read(&tree, MAX_CHECKPOINT)?.is_none() {
+        let tree = sequencer.files.state("tree");
+        if sequencer.files.read(&tree, MAX_CHECKPOINT)?.is_none() {
             return Err(SequencerError::NoLog(directory.to_owned()));
         }
-        let _lock = sequencer.lock()?;
+        let _lock = sequencer.files.lock()?;
         sequencer.settle()?;
         Ok(sequencer)
     }
 
     fn on(disk: Box<dyn Disk>, directory: &Path, log: VerifierKey) -> Self {
         Self {
-            directory: directory.to_owned(),
+            files: Files {
+                directory: directory.to_owned(),
+                disk,
+            },
             log,
-            disk,
             known: None,
+            unsure: Vec::new(),
             aborted: false,
         }
     }
@@ -146,11 +165,16 @@ impl Sequencer {
         entries: &[T],
         signer: &dyn Signer,
     ) -> Result<u64, SequencerError> {
-        self.append_where(|_| true, entries, signer)
+        let first = self.append_where(|_| true, entries, signer)?;
+        self.flush()?;
+        Ok(first)
     }
 
     /// As [`Sequencer::append`], if the log has exactly `size` entries: what the batch means may
     /// depend on what stands before it.
+    ///
+    /// The entries are durable and published; after a power cut the public names may be lost until
+    /// the log is opened again, or for good kept by [`Sequencer::flush`].
     ///
     /// # Errors
     /// [`SequencerError::Moved`] when somebody else has appended; nothing has happened then.
@@ -174,7 +198,7 @@ impl Sequencer {
         if self.aborted {
             return Err(SequencerError::Aborted);
         }
-        let _lock = self.lock()?;
+        let _lock = self.files.lock()?;
         let appended = self.settle().and_then(|before| {
             let first = before.size;
             if !wanted(first) {
@@ -185,10 +209,22 @@ impl Sequencer {
             }
             Ok(first)
         });
-        if let Err(SequencerError::Disk(_, Fault::Sync(_))) = appended {
-            self.aborted = true;
-        }
+        self.aborted |= appended.as_ref().is_err_and(SequencerError::is_of_sync);
         appended
+    }
+
+    /// Waits for the public names of what was appended, so that a reader finds them after a power
+    /// cut although nobody has opened the log.
+    ///
+    /// # Errors
+    /// As [`Sequencer::append`].
+    pub fn flush(&mut self) -> Result<(), SequencerError> {
+        let flushed = self.files.sync(&self.unsure);
+        match &flushed {
+            Ok(()) => self.unsure.clear(),
+            Err(error) => self.aborted |= error.is_of_sync(),
+        }
+        flushed
     }
 
     /// The state of the log, its files complete up to there and published.
@@ -196,7 +232,7 @@ impl Sequencer {
     /// # Errors
     /// As [`Sequencer::open`].
     pub fn checkpoint(&mut self) -> Result<Checkpoint, SequencerError> {
-        let _lock = self.lock()?;
+        let _lock = self.files.lock()?;
         self.settle()
     }
 
@@ -218,7 +254,7 @@ impl Sequencer {
             .take()
             .map(|known| known.edge)
             .unwrap_or_default();
-        let files = edge
+        let new = edge
             .grow(entries)
             .map_err(|error| SequencerError::Damaged(error.to_string()))?;
         let after = Checkpoint {
@@ -227,190 +263,54 @@ impl Sequencer {
             root: edge.range().root(),
         };
         let signed = sign(&after, signer)?;
-        let staging = Staging {
-            before,
-            signed,
-            files,
-        };
-        self.replace(&self.state("staging"), &staging.to_bytes(), PRIVATE_FILE)?;
-        self.replace(&self.state("tree"), &staging.signed, PRIVATE_FILE)?;
-        self.publish(&staging, Names::Durable)?;
+        for file in &new {
+            // The same file again is renamed over itself; another one must not be.
+            self.files
+                .lacks(&self.files.public(&file.name.to_string()), file)?;
+        }
+        let tree = Staging::bytes(&before, &signed, entries);
+        self.files.write(&tree, &new, &signed)?;
+        // What the tree state is about to forget must be able to do without it.
+        self.flush()?;
+        self.files.rename("tree.new", &self.files.state("tree"))?;
+        self.files.sync(&[self.files.directory.join(".state")])?;
+        self.publish(&new)?;
         self.known = Some(Known {
-            signed: staging.signed,
+            stamp: self.files.stamp()?,
+            signed,
             checkpoint: after,
             edge,
         });
         Ok(())
     }
 
-    /// Writes what a batch makes public, then its checkpoint.
-    fn publish(&self, staging: &Staging, names: Names) -> Result<(), SequencerError> {
-        let mut directories = Vec::new();
-        for file in &staging.files {
-            let path = self.public(&file.name.to_string());
-            let parent = parent(&path);
-            if !directories.iter().any(|known| known == parent) {
-                self.make_directories(parent, names)?;
-                directories.push(parent.to_owned());
+    /// Gives the files that were written for an append their public names, the checkpoint last.
+    fn publish(&mut self, files: &[NewFile]) -> Result<(), SequencerError> {
+        let mut made = Vec::new();
+        for (number, file) in files.iter().enumerate() {
+            let path = self.files.public(&file.name.to_string());
+            let parent = parent(&path).to_owned();
+            if !made.contains(&parent) {
+                let parents = self.files.make_directories(&parent, Names::Durable)?;
+                self.unsure.extend(parents);
+                made.push(parent);
             }
-            self.put_new(&path, &file.bytes, file.name)?;
+            self.files.step(
+                &path,
+                self.files.disk.rename(&self.files.numbered(number), &path),
+            )?;
         }
-        for directory in &directories {
-            self.step(directory, self.disk.sync_directory(directory))?;
-        }
-        self.replace(&self.public("checkpoint"), &staging.signed, PUBLIC_FILE)?;
-        let path = self.state("staging");
-        self.step(&path, self.disk.remove(&path))
-    }
-
-    /// Brings the log to one state: finishes or drops a staged batch, and refuses a fork.
-    fn settle(&mut self) -> Result<Checkpoint, SequencerError> {
-        let path = self.state("tree");
-        let signed = self.read(&path, MAX_CHECKPOINT)?;
-        let signed = signed.ok_or_else(|| SequencerError::NoLog(self.directory.clone()))?;
-        let tree = self.verify(&path, &signed)?;
-        let path = self.public("checkpoint");
-        let published = match self.read(&path, MAX_CHECKPOINT)? {
-            Some(bytes) if bytes == signed => Some(tree.clone()),
-            Some(bytes) => Some(self.verify(&path, &bytes)?),
-            None => None,
-        };
-        if published.as_ref() == Some(&tree) {
-            let path = self.state("staging");
-            self.step(&path, self.disk.remove(&path))?;
-        } else {
-            self.finish(&tree, &signed, published.as_ref())?;
-        }
-        if self
-            .known
-            .as_ref()
-            .is_none_or(|known| known.signed != signed)
-        {
-            let known = Known::load(signed, tree.clone(), |name| self.tile(name))?;
-            self.known = Some(known);
-        }
-        Ok(tree)
-    }
-
-    /// Finishes a batch that the tree state has and the published checkpoint has not.
-    fn finish(
-        &self,
-        tree: &Checkpoint,
-        signed: &[u8],
-        published: Option<&Checkpoint>,
-    ) -> Result<(), SequencerError> {
-        // What is about to be published must not be able to vanish again.
-        let state = self.directory.join(".state");
-        self.step(&state, self.disk.sync_directory(&state))?;
-        if tree.size == 0 && published.is_none() {
-            return self.replace(&self.public("checkpoint"), signed, PUBLIC_FILE);
-        }
-        let forked = SequencerError::Forked {
-            private: tree.size,
-            published: published.map(|checkpoint| checkpoint.size),
-        };
-        let Some(published) = published.filter(|checkpoint| checkpoint.size < tree.size) else {
-            return Err(forked);
-        };
-        let staged = self.read(&self.state("staging"), MAX_STAGING)?;
-        let staged = staged.as_deref().and_then(Staging::parse);
-        let staged = staged.filter(|staging| staging.signed == signed);
-        let Some(staged) = staged else {
-            let what = "the tree state has moved, but the batch that moved it is lost";
-            return Err(SequencerError::Damaged(what.to_owned()));
-        };
-        if staged.before != *published {
-            return Err(forked);
-        }
-        self.publish(&staged, Names::Unsure)
-    }
-
-    fn tile(&self, name: TileName) -> Result<Vec<u8>, SequencerError> {
-        let bytes = self.read(&self.public(&name.to_string()), name.cap())?;
-        bytes.ok_or_else(|| SequencerError::Damaged(format!("'{name}' is missing")))
-    }
-
-    /// Writes a file that is never changed afterwards. The same bytes again are no error.
-    fn put_new(&self, path: &Path, bytes: &[u8], name: TileName) -> Result<(), SequencerError> {
-        match self.read(path, name.cap())? {
-            Some(found) if found == bytes => Ok(()),
-            Some(_) => Err(SequencerError::Conflict(path.to_owned())),
-            None => self.replace_unsynced(path, bytes, PUBLIC_FILE),
-        }
-    }
-
-    fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), SequencerError> {
-        self.replace_unsynced(path, bytes, mode)?;
-        let parent = parent(path);
-        self.step(parent, self.disk.sync_directory(parent))
-    }
-
-    /// Everything of [`Sequencer::replace`] but the directory, which a batch waits for once.
-    fn replace_unsynced(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), SequencerError> {
-        // In the private state, where no web server sees it. There is one writer at a time, so one
-        // name is enough, and what a stopped one left is overwritten.
-        let temporary = self.state("new");
-        self.step(path, self.disk.write(&temporary, bytes, mode))?;
-        self.step(path, self.disk.rename(&temporary, path))
-    }
-
-    /// Makes `path` and what is missing above it up to the log's own directory, durably.
-    fn make_directories(&self, path: &Path, names: Names) -> Result<(), SequencerError> {
-        let wanted: Vec<&Path> = path
-            .ancestors()
-            .take_while(|above| above.starts_with(&self.directory))
-            .collect();
-        for directory in wanted.into_iter().rev() {
-            let private = directory.file_name().is_some_and(|name| name == ".state");
-            let mode = if private {
-                PRIVATE_DIRECTORY
-            } else {
-                PUBLIC_DIRECTORY
-            };
-            let made = self.step(directory, self.disk.make_directory(directory, mode))?;
-            if made || names == Names::Unsure {
-                let parent = parent(directory);
-                self.step(parent, self.disk.sync_directory(parent))?;
-            }
-        }
+        self.unsure.extend(made);
+        self.files
+            .rename("checkpoint.new", &self.files.public("checkpoint"))?;
+        self.unsure.push(self.files.directory.clone());
         Ok(())
     }
 
     fn verify(&self, path: &Path, bytes: &[u8]) -> Result<Checkpoint, SequencerError> {
-        if let Some(known) = self.known.as_ref().filter(|known| known.signed == bytes) {
-            return Ok(known.checkpoint.clone());
-        }
         Checkpoint::verify(bytes, &self.log)
             .map_err(|error| SequencerError::Checkpoint(path.to_owned(), error))
     }
-
-    fn lock(&self) -> Result<Option<std::fs::File>, SequencerError> {
-        let path = self.state("lock");
-        self.step(&path, self.disk.lock(&path))
-    }
-
-    fn read(&self, path: &Path, cap: u64) -> Result<Option<Vec<u8>>, SequencerError> {
-        self.step(path, self.disk.read(path, cap))
-    }
-
-    fn step<T>(&self, path: &Path, done: Result<T, Fault>) -> Result<T, SequencerError> {
-        done.map_err(|fault| SequencerError::Disk(path.to_owned(), fault))
-    }
-
-    fn public(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
-    }
-
-    fn state(&self, name: &str) -> PathBuf {
-        self.directory.join(".state").join(name)
-    }
-}
-
-/// The directory of a path; the current one for a bare name.
-fn parent(path: &Path) -> &Path {
-    path.parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or_else(|| Path::new("."))
 }
 
 fn sign(checkpoint: &Checkpoint, signer: &dyn Signer) -> Result<Vec<u8>, SequencerError> {

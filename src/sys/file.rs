@@ -4,6 +4,7 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
@@ -224,6 +225,14 @@ fn create_new(path: &Path, mode: u32) -> io::Result<File> {
         .mode(mode)
         .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
         .open(path)
+}
+
+/// Has the kernel begin to write a file's bytes to disk, and waits for nothing. A hint: only
+/// `fsync` says whether they got there.
+pub fn begin_writeback(file: &File) {
+    let descriptor = file.as_raw_fd();
+    // SAFETY: the descriptor is open as long as `file` is borrowed, and no memory is passed.
+    let _ = unsafe { libc::sync_file_range(descriptor, 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
 }
 
 /// Waits until the names in a directory are on disk.

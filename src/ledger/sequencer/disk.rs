@@ -6,12 +6,14 @@
 use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
+use std::path::{Path, PathBuf};
 
 use nix::libc;
 
-use crate::sys::file::{read_capped, sync_directory};
+use crate::sys::file::{begin_writeback, read_capped, sync_directory};
 
 /// Why a step failed.
 #[derive(Debug)]
@@ -36,6 +38,12 @@ pub(crate) trait Disk: fmt::Debug + Send {
     /// Writes a file, overwriting it, and waits for its bytes; its name may still be lost.
     fn write(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), Fault>;
 
+    /// As [`Disk::write`], for several files that are waited for together.
+    fn write_all(&self, files: &[(PathBuf, &[u8], u32)]) -> Result<(), Fault>;
+
+    /// Tells the file of this name from every other one that had the name before or gets it later.
+    fn stamp(&self, path: &Path) -> Result<Option<Stamp>, Fault>;
+
     /// Renames a file, atomically replacing what had the name.
     fn rename(&self, from: &Path, to: &Path) -> Result<(), Fault>;
 
@@ -46,9 +54,36 @@ pub(crate) trait Disk: fmt::Debug + Send {
     fn remove(&self, path: &Path) -> Result<(), Fault>;
 }
 
+/// What tells one file of a name from the next: its number, its length, and when it changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp(pub(crate) [u64; 4]);
+
+/// Files that are open at the same time.
+const TOGETHER: usize = 64;
+
 /// This machine's disk.
 #[derive(Debug)]
 pub(crate) struct Local;
+
+impl Local {
+    fn written(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<File, Fault> {
+        // Removed rather than overwritten: after a power cut it may be another name of a file
+        // that was renamed.
+        self.remove(path)?;
+        let written = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+            .open(path)
+            .and_then(|mut file| {
+                file.set_permissions(Permissions::from_mode(mode))?;
+                file.write_all(bytes)?;
+                Ok(file)
+            });
+        written.map_err(Fault::Io)
+    }
+}
 
 impl Disk for Local {
     fn lock(&self, path: &Path) -> Result<Option<File>, Fault> {
@@ -86,21 +121,43 @@ impl Disk for Local {
     }
 
     fn write(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), Fault> {
-        // Removed rather than overwritten: after a power cut it may be another name of a file
-        // that was renamed.
-        self.remove(path)?;
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-            .open(path)
-            .and_then(|mut file| {
-                file.set_permissions(Permissions::from_mode(mode))?;
-                file.write_all(bytes)?;
-                Ok(file)
-            });
-        written.map_err(Fault::Io)?.sync_all().map_err(Fault::Sync)
+        let file = self.written(path, bytes, mode)?;
+        file.sync_all().map_err(Fault::Sync)
+    }
+
+    fn write_all(&self, files: &[(PathBuf, &[u8], u32)]) -> Result<(), Fault> {
+        for some in files.chunks(TOGETHER) {
+            let written: Result<Vec<_>, _> = some
+                .iter()
+                .map(|(path, bytes, mode)| self.written(path, bytes, *mode))
+                .collect();
+            let written = written?;
+            // Once all of them are on their way, one commit of the file system's journal has them all.
+            for file in &written {
+                begin_writeback(file);
+            }
+            for file in &written {
+                file.sync_all().map_err(Fault::Sync)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn stamp(&self, path: &Path) -> Result<Option<Stamp>, Fault> {
+        match std::fs::symlink_metadata(path) {
+            Ok(found) => {
+                let changed = [found.ctime(), found.ctime_nsec()].map(i64::cast_unsigned);
+                let [seconds, nanoseconds] = changed;
+                Ok(Some(Stamp([
+                    found.ino(),
+                    found.len(),
+                    seconds,
+                    nanoseconds,
+                ])))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Fault::Io(error)),
+        }
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), Fault> {

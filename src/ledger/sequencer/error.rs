@@ -53,6 +53,14 @@ pub enum SequencerError {
     Aborted,
 }
 
+impl SequencerError {
+    /// True when the disk did not keep something: nothing read back can be believed then.
+    #[must_use]
+    pub const fn is_of_sync(&self) -> bool {
+        matches!(self, Self::Disk(_, Fault::Sync(_)))
+    }
+}
+
 impl fmt::Display for SequencerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,43 +1,45 @@
-//! The staging file: one batch, whole, before any file of it is public.
+//! The tree state: one batch, whole, and the two states of the log around it.
 //!
-//! Owns its bytes and their checksum. When to write, apply or drop it is `sequencer`'s.
+//! Owns its bytes and their checksum. When to write and to apply it is `sequencer`'s.
 
 use sha2::{Digest as _, Sha256};
 
 use super::{MAX_BATCH, SequencerError};
 use crate::ledger::checkpoint::Checkpoint;
-use crate::ledger::edge::NewFile;
 use crate::ledger::tiles::MAX_ENTRY;
 
 /// What the file begins with.
-const MAGIC: &[u8] = b"vcn-staging/v1\n";
+const MAGIC: &[u8] = b"vcn-tree/v1\n";
 
-/// A batch of entries as the files it adds, and the two states of the log around it.
+/// A batch of entries, and the two states of the log around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Staging {
     /// The state that the batch was made from.
     pub(crate) before: Checkpoint,
     /// The signed checkpoint of the state with the batch.
     pub(crate) signed: Vec<u8>,
-    /// The files that lie between the two.
-    pub(crate) files: Vec<NewFile>,
+    /// What lies between the two. The files of the log follow from it.
+    pub(crate) entries: Vec<Vec<u8>>,
 }
 
 impl Staging {
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes<T: AsRef<[u8]>>(
+        before: &Checkpoint,
+        signed: &[u8],
+        entries: &[T],
+    ) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
-        push(&mut bytes, self.before.to_string().as_bytes());
-        push(&mut bytes, &self.signed);
-        for file in &self.files {
-            push(&mut bytes, file.name.to_string().as_bytes());
-            push(&mut bytes, &file.bytes);
+        push(&mut bytes, before.to_string().as_bytes());
+        push(&mut bytes, signed);
+        for entry in entries {
+            push(&mut bytes, entry.as_ref());
         }
         let checksum = Sha256::digest(&bytes);
         bytes.extend_from_slice(&checksum);
         bytes
     }
 
-    /// `None` for anything that [`Staging::to_bytes`] did not write.
+    /// `None` for anything that [`Staging::bytes`] did not make.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let (content, checksum) = bytes.split_last_chunk::<32>()?;
         if <[u8; 32]>::from(Sha256::digest(content)) != *checksum {
@@ -46,17 +48,14 @@ impl Staging {
         let rest = &mut content.strip_prefix(MAGIC)?;
         let before = Checkpoint::parse(std::str::from_utf8(take(rest)?).ok()?).ok()?;
         let signed = take(rest)?.to_vec();
-        let mut files = Vec::new();
+        let mut entries = Vec::new();
         while !rest.is_empty() {
-            // A name that parses is below the log's directory, whatever wrote it here.
-            let name = std::str::from_utf8(take(rest)?).ok()?.parse().ok()?;
-            let bytes = take(rest)?.to_vec();
-            files.push(NewFile { name, bytes });
+            entries.push(take(rest)?.to_vec());
         }
         Some(Self {
             before,
             signed,
-            files,
+            entries,
         })
     }
 }

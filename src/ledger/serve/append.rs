@@ -7,7 +7,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
 
 use super::recent::Recent;
 use super::refusal::Refusal;
@@ -17,12 +18,15 @@ use super::{Bell, ServeError, Tell};
 use crate::ledger::client::Dir;
 use crate::ledger::index::{IndexError, Standing};
 use crate::ledger::range::leaf_hash;
-use crate::ledger::sequencer::{Fault, Sequencer, SequencerError};
+use crate::ledger::sequencer::{Sequencer, SequencerError};
 use crate::ledger::state::Claim;
 use crate::trust::keys::{SecretKey, Signer as _};
 
 /// Statements in one batch. There are never as many clients at once.
 const MAX_BATCH: usize = 1024;
+
+/// How long nobody must have stated anything before what was stated is put to rest.
+const QUIET: Duration = Duration::from_millis(50);
 
 /// How often a batch is tried again because somebody else has appended meanwhile.
 const TRIES: usize = 8;
@@ -120,7 +124,19 @@ impl<'a> Appender<'a> {
         tell: Tell<'_>,
     ) -> Result<(), ServeError> {
         let mut aborted = None;
-        while let Ok(first) = self.jobs.recv() {
+        loop {
+            let first = match self.jobs.recv_timeout(QUIET) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Disconnected) => break,
+                // Not while others wait: the next append does it with its own writes.
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Err(error) = self.sequencer.flush() {
+                        stop.stop();
+                        aborted = Some(ServeError::Log(error));
+                    }
+                    continue;
+                }
+            };
             let mut batch = vec![first];
             batch.extend(self.jobs.try_iter().take(MAX_BATCH - 1));
             if aborted.is_some() {
@@ -129,7 +145,7 @@ impl<'a> Appender<'a> {
             }
             match self.take(&batch) {
                 Ok(()) => bell.ring(),
-                Err(Trouble::Log(error @ SequencerError::Disk(_, Fault::Sync(_)))) => {
+                Err(Trouble::Log(error)) if error.is_of_sync() => {
                     refuse(&batch, &Refusal::Failed);
                     stop.stop();
                     aborted = Some(ServeError::Log(error));
@@ -145,7 +161,10 @@ impl<'a> Appender<'a> {
                 }
             }
         }
-        aborted.map_or(Ok(()), Err)
+        match aborted {
+            Some(error) => Err(error),
+            None => self.sequencer.flush().map_err(ServeError::Log),
+        }
     }
 
     /// Takes a batch, or leaves everybody who is not answered yet to the caller.

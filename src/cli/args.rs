@@ -140,6 +140,9 @@ pub struct State {
     /// The ledger to write to, instead of the one this machine follows
     #[arg(long, value_name = "DIR|URL")]
     pub ledger: Option<String>,
+    /// The fingerprint of that ledger's trust root, as its keepers publish it
+    #[arg(long, value_name = "FINGERPRINT", requires = "ledger")]
+    pub root: Option<String>,
     /// Why, for whoever is told of it
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,

@@ -19,7 +19,6 @@ use super::output;
 use super::setting;
 use crate::allowlist::index_note::MAX_INDEX_NOTE_SIZE;
 use crate::config::DEFAULT_PATH;
-use crate::image::digest::Digest;
 use crate::ledger::checkpoint::{Checkpoint, MAX_CHECKPOINT};
 use crate::ledger::client::MAX_ROOT_NOTE;
 use crate::ledger::roots::{RootVersion, Roots, RootsError};
@@ -36,7 +35,7 @@ pub fn run(context: &mut Context, args: &args::Enroll) -> Result<u8, Failure> {
     let place = Place::parse(&args.ledger)?;
     let log = place.open()?;
     let roots = ledgers::roots(log.as_ref())?;
-    let chosen = choose(&roots, args.root.as_deref())?;
+    let chosen = ledgers::choose(&roots, args.root.as_deref())?;
     chosen.root.check_expiry(context.now).or_fail(
         ReasonCode::Stale.exit_code(),
         || "this trust root cannot be pinned",
@@ -81,28 +80,6 @@ pub fn run(context: &mut Context, args: &args::Enroll) -> Result<u8, Failure> {
         ])
     })?;
     Ok(0)
-}
-
-/// The version that was asked for by its fingerprint, or else the newest.
-fn choose<'a>(roots: &'a Roots, wanted: Option<&str>) -> Result<&'a RootVersion, Failure> {
-    let newest = roots.latest();
-    let Some(wanted) = wanted else {
-        return Ok(newest);
-    };
-    let digest = wanted
-        .parse::<Digest>()
-        .or_else(|_| Digest::from_hex(wanted))
-        .map_err(|_| Failure::usage(format!("--root: '{wanted}' is no SHA-256 fingerprint")))?;
-    roots
-        .all()
-        .find(|version| version.digest == digest)
-        .ok_or_else(|| {
-            Failure::configuration(format!(
-                "the trust root is another one: expected {digest}, found {} (version {}); \
-                 ask the ledger's keepers for the right fingerprint",
-                newest.digest, newest.root.version
-            ))
-        })
 }
 
 /// Finds somebody who says that this is the right trust root.

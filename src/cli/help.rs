@@ -23,6 +23,7 @@ Examples:
   vcn-hook notarize docker://app:1.4
   vcn-hook notarize oci:./build:latest --name docker://app:1.4
   vcn-hook notarize docker://app:1.4 --not-after 90d
+  vcn-hook notarize docker://app:1.4 --ledger https://ledger.example --root sha256:0f3c…
 
 The passphrase of a key is asked for on a terminal, and taken from
 VCN_NOTARIZATION_PASSWORD otherwise.";

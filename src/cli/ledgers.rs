@@ -8,8 +8,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::failure::{Failure, OrFail as _};
+use crate::image::digest::Digest;
 use crate::ledger::client::{self, ReadError, TlogRead};
-use crate::ledger::roots::{Roots, RootsError};
+use crate::ledger::roots::{RootVersion, Roots, RootsError};
 use crate::verdict::{ReasonCode, exit};
 
 /// Where a ledger is.
@@ -91,6 +92,31 @@ pub fn roots(log: &dyn TlogRead) -> Result<Roots, Failure> {
         Err(Walk::Read(error)) => Err(unreadable(error)),
         Err(Walk::Roots(error)) => Err(error).or_fail(code, what),
     }
+}
+
+/// The version that was asked for by its fingerprint, or else the newest.
+///
+/// # Errors
+/// `configuration` when the ledger has no such version.
+pub fn choose<'a>(roots: &'a Roots, wanted: Option<&str>) -> Result<&'a RootVersion, Failure> {
+    let newest = roots.latest();
+    let Some(wanted) = wanted else {
+        return Ok(newest);
+    };
+    let digest = wanted
+        .parse::<Digest>()
+        .or_else(|_| Digest::from_hex(wanted))
+        .map_err(|_| Failure::usage(format!("--root: '{wanted}' is no SHA-256 fingerprint")))?;
+    roots
+        .all()
+        .find(|version| version.digest == digest)
+        .ok_or_else(|| {
+            Failure::configuration(format!(
+                "the trust root is another one: expected {digest}, found {} (version {}); \
+                 ask the ledger's keepers for the right fingerprint",
+                newest.digest, newest.root.version
+            ))
+        })
 }
 
 /// What ends a walk along the versions.

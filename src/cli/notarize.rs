@@ -45,7 +45,7 @@ struct Draft {
 /// written, or a statement was written and does not count.
 pub fn run(context: &mut Context, status: Status, args: &args::State) -> Result<u8, Failure> {
     let not_after = end_date(context, status, args)?;
-    let mut target = Target::find(context, args.ledger.as_deref())?;
+    let mut target = Target::find(context, args.ledger.as_deref(), args.root.as_deref())?;
     let images = resolve(context, args)?;
     target.settle(context.now)?;
     let mut after = target.refresh(context)?;
@@ -64,9 +64,9 @@ pub fn run(context: &mut Context, status: Status, args: &args::State) -> Result<
             sign(&whole, signer.as_ref(), &mut entries)?;
         }
         let bytes: Vec<_> = entries.iter().map(|(bytes, _)| bytes).collect();
-        let first = target.append(&bytes, context.now)?;
+        let indexes = target.append(&bytes, context.now)?;
         after = target.refresh(context)?;
-        for (index, (_, statement)) in (first..).zip(entries) {
+        for (index, (_, statement)) in indexes.into_iter().zip(entries) {
             target.confirm(index, &statement)?;
             places.push((index, statement));
         }

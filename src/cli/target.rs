@@ -1,46 +1,57 @@
 //! The ledger that a statement is written to.
 //!
 //! Owns the order append, publish, sync, confirm: a verb that returns has been
-//! heard. Writing is local: a ledger behind a URL is written by whoever keeps it.
+//! heard. Owns also by whose word the ledger is believed: the trust root that
+//! this machine pins, or the fingerprint that was given; a ledger that nobody
+//! vouches for is taken at its own, and that is said.
 
-use std::path::{Path, PathBuf};
+mod writer;
+
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::context::Context;
 use super::failure::{Failure, OrFail as _};
-use super::history::History;
-use super::ledger::index;
-use super::ledgers::{self, Place};
+use super::ledgers::{self, Place, unreadable};
 use super::node;
 use super::trusted;
-use crate::allowlist::index_note::TableRef;
+use crate::allowlist::index_note::{IndexNote, TableRef};
 use crate::allowlist::lookup::Allowlist;
 use crate::allowlist::record::Record;
 use crate::config::Config;
-use crate::ledger::client::{self, Fresh, TlogRead};
-use crate::ledger::index::table_path;
-use crate::ledger::sequencer::Sequencer;
+use crate::ledger::checkpoint::Checkpoint;
+use crate::ledger::client::{self, Dir, Fresh, RemoteTable, TlogRead};
 use crate::ledger::statement::Statement;
-use crate::store::{self, TableFile};
-use crate::sys::file;
-use crate::trust::keys;
+use crate::store;
 use crate::trust::root::{KeySet, TrustRoot};
-use crate::verdict::exit;
+use crate::verdict::{ReasonCode, exit};
+use writer::Writer;
 
-/// A ledger on this machine, and whether this machine follows it.
+/// How long a server's index may take to have what its log has.
+const PATIENCE: Duration = Duration::from_secs(20);
+const GLANCE: Duration = Duration::from_millis(25);
+
+/// A ledger, and whether this machine follows it.
 #[derive(Debug)]
 pub struct Target {
-    directory: PathBuf,
+    writer: Writer,
     log: Box<dyn TlogRead>,
     root: TrustRoot,
-    followed: Option<(Config, PathBuf)>,
+    followed: Option<(Config, std::path::PathBuf)>,
+    seen: Option<Checkpoint>,
 }
 
 impl Target {
     /// Takes the ledger that was named, or the one that this machine follows.
     ///
     /// # Errors
-    /// `configuration` when there is none; wrong usage for one that cannot be written to.
-    pub fn find(context: &Context, named: Option<&str>) -> Result<Self, Failure> {
+    /// `configuration` when there is none, or its trust root is not the one that is pinned or
+    /// that has `fingerprint`.
+    pub fn find(
+        context: &mut Context,
+        named: Option<&str>,
+        fingerprint: Option<&str>,
+    ) -> Result<Self, Failure> {
         let config = context.config()?;
         let text = named.or(config.ledger.as_deref()).ok_or_else(|| {
             Failure::configuration(
@@ -49,25 +60,22 @@ impl Target {
             )
         })?;
         let place = Place::parse(text)?;
-        let Some(directory) = place.directory().map(Path::to_owned) else {
-            return Err(Failure::usage(format!(
-                "'{place}' can only be read from here: state it on the machine that keeps the \
-                 ledger, with --ledger DIR"
-            )));
-        };
         let log = place.open()?;
         let follows = config.ledger.as_deref().map(Place::parse);
-        let (root, followed) = if follows.is_some_and(|its| its.is_ok_and(|its| its == place)) {
+        let follows = follows.is_some_and(|its| its.is_ok_and(|its| its == place));
+        let (root, followed) = if follows && fingerprint.is_none() {
             let state = context.own_state(&config)?;
             (trusted::root(&config, &state)?.root, Some((config, state)))
         } else {
-            (ledgers::roots(log.as_ref())?.latest().root.clone(), None)
+            let root = vouched(context, &config, &place, log.as_ref(), fingerprint)?;
+            (root, None)
         };
         Ok(Self {
-            directory,
+            writer: Writer::of(&place),
             log,
             root,
             followed,
+            seen: None,
         })
     }
 
@@ -89,10 +97,13 @@ impl Target {
     /// As `sync`.
     pub fn refresh(&mut self, context: &Context) -> Result<u64, Failure> {
         let Some((config, state)) = &self.followed else {
-            return Ok(History::open(self.log.as_ref(), &self.root)?.size());
+            let seen = checkpoint(self.log.as_ref(), &self.root)?;
+            return Ok(self.seen.insert(seen).size);
         };
         let synced = node::refresh(context)?;
         self.root = trusted::root(config, state)?.root;
+        let copy = Dir::open(&state.join("log")).map_err(unreadable)?;
+        self.seen = Some(checkpoint(&copy, &self.root)?);
         Ok(synced.log_size)
     }
 
@@ -102,34 +113,37 @@ impl Target {
     /// # Errors
     /// When the log cannot be written.
     pub fn settle(&self, now: u64) -> Result<(), Failure> {
-        let what = || format!("cannot write to the ledger '{}'", self.directory.display());
-        Sequencer::open(&self.directory, self.root.log.clone()).or_fail(exit::FAILURE, what)?;
-        self.publish(now)
+        self.writer.settle(&self.root, now)
     }
 
-    /// Appends entries, durably, and publishes the index where its key is at hand.
-    /// Returns the place of the first one.
+    /// Appends entries, durably, and returns the place of each. What a server answers is believed
+    /// once the log's own signature and hashes say the same.
     ///
     /// # Errors
-    /// When the log cannot be written.
-    pub fn append(&self, entries: &[&Vec<u8>], now: u64) -> Result<u64, Failure> {
-        let what = || format!("cannot write to the ledger '{}'", self.directory.display());
-        let path = self.directory.join(".state/keys/log");
-        let key = keys::open(&path, &mut |_: &Path| None).or_fail(exit::FAILURE, what)?;
-        let mut sequencer =
-            Sequencer::open(&self.directory, self.root.log.clone()).or_fail(exit::FAILURE, what)?;
-        let first = sequencer
-            .append(entries, &key)
-            .or_fail(exit::FAILURE, what)?;
-        self.publish(now)?;
-        Ok(first)
+    /// When the log cannot be written, or is not what the server says.
+    pub fn append(&mut self, entries: &[&Vec<u8>], now: u64) -> Result<Vec<u64>, Failure> {
+        let mut seen = match self.seen.take() {
+            Some(seen) => seen,
+            None => checkpoint(self.log.as_ref(), &self.root)?,
+        };
+        let places = self.writer.append(entries, &self.root, &mut seen, now)?;
+        self.seen = Some(seen);
+        if let (Writer::Server(_), Some(last)) = (&self.writer, places.iter().max()) {
+            self.await_index(*last);
+        }
+        Ok(places)
     }
 
-    fn publish(&self, now: u64) -> Result<(), Failure> {
-        if index::key_path(&self.directory).exists() {
-            index::publish(&self.directory, now)?;
+    /// Waits until the index that a server publishes has the entry. That it never does is told by
+    /// [`Target::confirm`].
+    fn await_index(&self, index: u64) {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if self.note().is_ok_and(|note| note.log_size > index) {
+                return;
+            }
+            thread::sleep(GLANCE);
         }
-        Ok(())
     }
 
     /// Checks that the statement at `index` counts: the published index has it for every subject.
@@ -145,8 +159,8 @@ impl Target {
                 exit::FAILURE,
                 format!(
                     "entry {index} was written and counts once it is indexed (the index is at \
-                 {covered}): its keeper runs 'vcn-hook ledger index {}'",
-                    self.directory.display()
+                     {covered}): its keeper runs 'vcn-hook {}'",
+                    self.writer.advice()
                 ),
             ));
         }
@@ -172,18 +186,67 @@ impl Target {
     }
 
     /// The index that the ledger serves.
-    fn published(&self) -> anyhow::Result<Allowlist<TableFile>> {
-        let Some(Fresh::New { bytes, .. }) = client::index_note(self.log.as_ref(), None)? else {
-            anyhow::bail!("'{}' has no index", self.directory.display());
-        };
-        let KeySet { keys, threshold } = &self.root.indexers;
-        let note = store::verify_note(&bytes, keys, *threshold, &self.root.origin)
-            .map_err(anyhow::Error::msg)?;
-        let directory = self.directory.join("index");
-        let open = |table: &TableRef| {
-            file::open_regular(&table_path(&directory, &table.id)).map(TableFile::new)
-        };
-        let (base, delta) = (open(&note.base)?, open(&note.delta)?);
+    fn published(&self) -> anyhow::Result<Allowlist<RemoteTable<'_>>> {
+        let note = self.note()?;
+        let open = |table: &TableRef| RemoteTable::new(self.log.as_ref(), &table.id);
+        let (base, delta) = (open(&note.base), open(&note.delta));
         Ok(Allowlist::open(note, base, delta)?)
     }
+
+    fn note(&self) -> anyhow::Result<IndexNote> {
+        let Some(Fresh::New { bytes, .. }) = client::index_note(self.log.as_ref(), None)? else {
+            anyhow::bail!("'{}' has no index", self.log.place());
+        };
+        let KeySet { keys, threshold } = &self.root.indexers;
+        store::verify_note(&bytes, keys, *threshold, &self.root.origin).map_err(anyhow::Error::msg)
+    }
+}
+
+/// The newest trust root of a ledger that this machine does not follow.
+fn vouched(
+    context: &mut Context,
+    config: &Config,
+    place: &Place,
+    log: &dyn TlogRead,
+    fingerprint: Option<&str>,
+) -> Result<TrustRoot, Failure> {
+    let roots = ledgers::roots(log)?;
+    let newest = roots.latest();
+    if fingerprint.is_some() {
+        ledgers::choose(&roots, fingerprint)?;
+        return Ok(newest.root.clone());
+    }
+    let state = context.own_state(config)?;
+    // The ledger that this machine follows, under another name: a mirror's, or the one to write to.
+    let pinned = trusted::root(config, &state).ok();
+    if let Some(pinned) = pinned.filter(|pinned| pinned.root.origin == newest.root.origin) {
+        let known = roots.version(pinned.root.version);
+        if known.is_none_or(|known| known.root != pinned.root) {
+            let text = format!(
+                "'{place}' has another trust root than the one that is pinned for '{}'",
+                pinned.root.origin
+            );
+            return Err(Failure::new(ReasonCode::Tampered.exit_code(), text));
+        }
+        return Ok(newest.root.clone());
+    }
+    if place.directory().is_none() {
+        context.out.note(format!(
+            "nobody here vouches for the trust root of '{}': version {}, {}; enrol this machine, \
+             or name the fingerprint that its keepers publish with --root",
+            newest.root.origin, newest.root.version, newest.digest
+        ));
+    }
+    Ok(newest.root.clone())
+}
+
+fn checkpoint(log: &dyn TlogRead, root: &TrustRoot) -> Result<Checkpoint, Failure> {
+    let bytes = match client::checkpoint(log, None).map_err(unreadable)? {
+        Fresh::New { bytes, .. } => bytes,
+        // Nothing was named that it could be the same as.
+        Fresh::Same => Vec::new(),
+    };
+    Checkpoint::verify(&bytes, &root.log).or_fail(ReasonCode::Tampered.exit_code(), || {
+        format!("the checkpoint of '{}'", log.place())
+    })
 }

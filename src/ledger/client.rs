@@ -4,15 +4,19 @@
 //! is which: a ledger that cannot be reached, a file that it has not, an answer
 //! that is wrong. Refuses to believe anything: whoever asks verifies.
 
+mod add;
 mod dir;
 mod http;
+mod pages;
 
 use std::fmt;
 use std::io::{Read, Write};
 use std::path::Path;
 
+pub use add::{AddError, Added, add, prove};
 pub use dir::Dir;
 pub use http::Http;
+pub use pages::RemoteTable;
 
 use super::tiles::{TileError, TileName, parse_bundle, parse_hashes};
 use crate::image::digest::Digest;
@@ -37,6 +41,12 @@ pub trait TlogRead: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`ReadError`], also for an answer of more than `cap` bytes.
     fn piece(&self, path: &str, from: u64, cap: u64) -> Result<Option<Piece>, ReadError>;
+
+    /// Reads `length` bytes of `path` from the byte `from` on; fewer where the file ends before.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn slice(&self, path: &str, from: u64, length: u64) -> Result<Option<Vec<u8>>, ReadError>;
 
     /// Reads `path` unless it is still what `etag` names.
     ///

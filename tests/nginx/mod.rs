@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     unreachable_pub,
+    dead_code,
     reason = "test code"
 )]
 
@@ -22,6 +23,17 @@ pub struct Nginx {
 
 impl Nginx {
     pub fn serve(root: &Path) -> Self {
+        Self::with(root, "")
+    }
+
+    /// Serves a ledger's files and passes statements on to the server that takes them, as
+    /// docs/formats.md shows it.
+    pub fn before(root: &Path, server: &str) -> Self {
+        let add = format!("location = /add {{ proxy_pass {server}; client_max_body_size 16k; }}");
+        Self::with(root, &add)
+    }
+
+    fn with(root: &Path, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let at = folder.path().display();
@@ -32,7 +44,8 @@ impl Nginx {
                access_log off; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;\n\
                fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;\n\
                server {{ listen 127.0.0.1:{port}; root {};\n\
-                 location ~ /\\. {{ return 404; }} location /moved/ {{ return 301 /; }} }}\n\
+                 location ~ /\\. {{ return 404; }} location /moved/ {{ return 301 /; }}\n\
+                 {more} }}\n\
              }}\n",
             root.display()
         );

@@ -25,6 +25,7 @@ pub mod ledger;
 pub mod node;
 pub mod registry;
 pub mod scratch;
+pub mod server;
 
 use std::path::PathBuf;
 

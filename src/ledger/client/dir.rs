@@ -78,6 +78,17 @@ impl TlogRead for Dir {
         Ok(Some(Piece { from, bytes }))
     }
 
+    fn slice(&self, path: &str, from: u64, length: u64) -> Result<Option<Vec<u8>>, ReadError> {
+        let Some(mut file) = self.file(path)? else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(from))
+            .and_then(|_| file.take(length).read_to_end(&mut bytes))
+            .map_err(|error| self.failed(path, error))?;
+        Ok(Some(bytes))
+    }
+
     fn fresh(&self, path: &str, etag: Option<&str>, cap: u64) -> Result<Option<Fresh>, ReadError> {
         Ok(self.piece(path, 0, cap)?.map(|Piece { bytes, .. }| {
             // A directory has no etags of its own, so what the file says is its name.

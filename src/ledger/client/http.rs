@@ -8,6 +8,7 @@ use std::time::Duration;
 use ureq::http::{HeaderMap, Response, StatusCode, header};
 use ureq::{Agent, Body, Error};
 
+use super::add::Reply;
 use super::{Fresh, Piece, ReadError, Sink, TlogRead};
 
 /// What every request calls itself.
@@ -24,6 +25,12 @@ const SHORT: Duration = Duration::from_secs(120);
 
 /// How long an index file may take; the next sync goes on where this one was cut off.
 const LONG: Duration = Duration::from_secs(3600);
+
+/// How long a server may take to make a statement durable.
+const WRITTEN: Duration = Duration::from_secs(60);
+
+/// Bytes of the longest answer to a statement.
+const MAX_REPLY: u64 = 16 * 1024;
 
 /// The longest etag that is worth sending back.
 const MAX_ETAG: usize = 256;
@@ -114,6 +121,32 @@ impl Http {
             }
             status if is_missing(status) => Ok(Part::Missing),
             status => Err(self.refused(path, status)),
+        }
+    }
+
+    /// Sends bytes to a path, once, and says what became of it.
+    pub(super) fn post(&self, path: &str, bytes: &[u8]) -> Reply {
+        let request = self.agent.post(self.url(path));
+        let request = request.config().timeout_global(Some(WRITTEN)).build();
+        let response = match request.send(bytes) {
+            Ok(response) => response,
+            Err(error) => return Reply::Unheard(error.to_string()),
+        };
+        let status = response.status();
+        let mut body = Vec::new();
+        let mut reader = response.into_body().into_reader().take(MAX_REPLY);
+        if let Err(error) = reader.read_to_end(&mut body) {
+            return Reply::Unheard(error.to_string());
+        }
+        match status {
+            StatusCode::OK => Reply::Taken(body),
+            status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
+                Reply::Unheard(format!("answered {status}"))
+            }
+            status => Reply::Refused {
+                status: status.as_u16(),
+                body,
+            },
         }
     }
 
@@ -215,6 +248,29 @@ impl TlogRead for Http {
         };
         let bytes = self.body(path, response, cap.saturating_sub(from))?;
         Ok(Some(Piece { from, bytes }))
+    }
+
+    fn slice(&self, path: &str, from: u64, length: u64) -> Result<Option<Vec<u8>>, ReadError> {
+        let end = from.saturating_add(length);
+        let range = format!("bytes={from}-{}", end.saturating_sub(1));
+        let response = self.ask(path, Some((header::RANGE, range)), SHORT)?;
+        let skipped = match response.status() {
+            StatusCode::PARTIAL_CONTENT => 0,
+            // A server that knows no ranges: everything before is read and dropped.
+            StatusCode::OK => from,
+            StatusCode::RANGE_NOT_SATISFIABLE => return Ok(Some(Vec::new())),
+            status if is_missing(status) => return Ok(None),
+            status => return Err(self.refused(path, status)),
+        };
+        let failed = |error: std::io::Error| self.failed(path, error.into());
+        let mut reader = response
+            .into_body()
+            .into_reader()
+            .take(skipped.saturating_add(length));
+        std::io::copy(&mut (&mut reader).take(skipped), &mut std::io::sink()).map_err(failed)?;
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).map_err(failed)?;
+        Ok(Some(bytes))
     }
 
     fn fresh(&self, path: &str, etag: Option<&str>, cap: u64) -> Result<Option<Fresh>, ReadError> {

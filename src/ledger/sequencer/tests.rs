@@ -236,6 +236,10 @@ impl TlogRead for Ram {
         Ok(self.bytes(path).map(|bytes| Piece { from, bytes }))
     }
 
+    fn slice(&self, _: &str, _: u64, _: u64) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(None)
+    }
+
     fn fresh(&self, path: &str, _: Option<&str>, _: u64) -> Result<Option<Fresh>, ReadError> {
         Ok(self
             .bytes(path)

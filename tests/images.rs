@@ -39,6 +39,7 @@ fn resolved(
     let sources = Sources {
         docker_roots: docker,
         containerd_roots: containerd,
+        storage_roots: &[],
         docker_socket: socket,
         progress: &|_, _| (),
     };
@@ -194,6 +195,7 @@ fn a_changed_config(daemon: &Daemon, app: &Image, roots: &[PathBuf]) {
     let sources = Sources {
         docker_roots: roots,
         containerd_roots: &[],
+        storage_roots: &[],
         docker_socket: daemon.socket(),
         progress: &|_, _| (),
     };

@@ -99,15 +99,24 @@ pub fn config_home() -> Option<PathBuf> {
     home_directory("XDG_CONFIG_HOME", ".config")
 }
 
+/// Where a user's own Podman keeps its images and containers.
+#[must_use]
+pub fn own_storage() -> Option<PathBuf> {
+    Some(base_directory("XDG_DATA_HOME", ".local/share")?.join("containers/storage"))
+}
+
 fn home_directory(variable: &str, fallback: &str) -> Option<PathBuf> {
+    Some(base_directory(variable, fallback)?.join("vcn-hook"))
+}
+
+fn base_directory(variable: &str, fallback: &str) -> Option<PathBuf> {
     // The specification says to ignore relative paths.
     let absolute = |name| {
         env::var_os(name)
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
     };
-    let base = absolute(variable).or_else(|| Some(absolute("HOME")?.join(fallback)))?;
-    Some(base.join("vcn-hook"))
+    absolute(variable).or_else(|| Some(absolute("HOME")?.join(fallback)))
 }
 
 fn owns(path: &Path) -> bool {

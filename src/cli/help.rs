@@ -1,7 +1,6 @@
 //! The longer texts of `--help`: examples first, then what cannot be guessed.
 
-pub(super) const IMAGES: &str =
-    "docker://REF, oci:DIR[:TAG], docker-archive:FILE or file://PATH; several are fine";
+pub(super) const IMAGES: &str = "docker://REF, podman://REF, oci:DIR[:TAG], docker-archive:FILE or file://PATH; several are fine";
 
 pub(super) const OVERVIEW: &str = "\
 First steps:

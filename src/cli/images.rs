@@ -10,6 +10,7 @@ pub mod daemon;
 mod docker;
 mod layout;
 mod metered;
+mod podman;
 
 use std::fs::File;
 use std::io::Read;
@@ -32,6 +33,8 @@ pub struct Sources<'a> {
     pub docker_roots: &'a [PathBuf],
     /// containerd's roots, such as `/var/lib/containerd`, for Docker's containerd image store.
     pub containerd_roots: &'a [PathBuf],
+    /// Graph roots of containers/storage: the machine's, and the user's own.
+    pub storage_roots: &'a [PathBuf],
     /// Docker's API, for whoever may not read its files.
     pub docker_socket: &'a Path,
     /// Told now and then how many bytes were read, and how many there are where that is known.
@@ -43,6 +46,7 @@ impl std::fmt::Debug for Sources<'_> {
         f.debug_struct("Sources")
             .field("docker_roots", &self.docker_roots)
             .field("containerd_roots", &self.containerd_roots)
+            .field("storage_roots", &self.storage_roots)
             .field("docker_socket", &self.docker_socket)
             .finish_non_exhaustive()
     }
@@ -58,6 +62,7 @@ pub fn resolve(text: &str, sources: &Sources<'_>) -> Result<ImageSubjects, Failu
     })?;
     let subjects = match &reference {
         Reference::Docker(name) => docker::resolve(name, sources),
+        Reference::Podman(name) => podman::resolve(name, sources),
         Reference::OciLayout { directory, tag } => {
             layout::resolve(Path::new(directory), tag.as_deref())
         }
@@ -146,7 +151,7 @@ fn open(path: &Path) -> anyhow::Result<(File, u64)> {
         Ok(real) => real,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             bail!(
-                "there is no file {:?}; an image of Docker's is written docker://NAME",
+                "there is no file {:?}; an image of Docker's is written docker://NAME, one of Podman's podman://NAME",
                 path.display().to_string()
             );
         }

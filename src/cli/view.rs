@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::context::{Context, is_root};
+use super::context::{Context, is_root, own_storage};
 use super::failure::{Failure, OrFail as _};
 use super::images::{self, Sources};
 use super::ledgers::unreadable;
@@ -137,7 +137,11 @@ pub fn resolve(context: &Context, image: &str) -> Result<ImageSubjects, Failure>
     let config = context.config()?;
     let progress = context.out.progress();
     let progress = |done, all| progress.bytes(done, all);
+    let mut storage_roots = config.engines.storage_roots.clone();
+    // A user without root has an engine of his own.
+    storage_roots.extend(own_storage().filter(|_| !is_root()));
     let sources = Sources {
+        storage_roots: &storage_roots,
         docker_roots: &config.engines.docker_roots,
         containerd_roots: &config.engines.containerd_roots,
         docker_socket: &config.docker_socket,

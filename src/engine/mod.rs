@@ -24,6 +24,7 @@ pub mod process;
 pub mod reach;
 pub mod state;
 pub mod storage;
+pub mod storage_images;
 mod table;
 mod trouble;
 pub mod upper;

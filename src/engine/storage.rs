@@ -25,7 +25,7 @@ use crate::sys::mount::Mounts;
 use crate::verdict::{ReasonCode, Undecided};
 
 pub use pause::may_be_pause;
-pub use records::config_path;
+pub use records::big_data_path;
 
 /// Where a container's files are: a graph root, as the engine calls it and as it really is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,7 +197,7 @@ fn missing(id: &str, layer: &str) -> Undecided {
 fn config_in(stores: &[PathBuf], config: &Digest) -> Result<(PathBuf, ChainId), Undecided> {
     let paths: Vec<_> = stores
         .iter()
-        .map(|store| config_path(store, config))
+        .map(|store| big_data_path(store, config, &config.to_string()))
         .collect();
     let path = paths.iter().find(|path| path.exists());
     let path = path.or_else(|| paths.first()).cloned().unwrap_or_default();

@@ -5,6 +5,7 @@
 //!
 //! A reference is one of
 //! - `docker://NAME`: an image that Docker has.
+//! - `podman://NAME`: an image that Podman has.
 //! - `oci:DIR[:TAG]`: an OCI image layout. The first colon ends DIR, as in skopeo.
 //! - `docker-archive:FILE`: what `docker save` wrote.
 //! - `file://PATH`, or a PATH without any scheme, as in vcn: one file of any kind.
@@ -20,6 +21,8 @@ pub use self::name::{ImageName, Name, NameError};
 pub enum Reference {
     /// An image that Docker has.
     Docker(ImageName),
+    /// An image that Podman has.
+    Podman(ImageName),
     /// An image in an OCI image layout.
     OciLayout {
         /// The directory with `index.json`.
@@ -57,7 +60,7 @@ pub enum ReferenceError {
 }
 
 /// Known from vcn or from the plan of this product; each needs a store that is not read yet.
-const NOT_BUILT: [&str; 3] = ["podman", "containerd", "image"];
+const NOT_BUILT: [&str; 2] = ["containerd", "image"];
 
 impl std::str::FromStr for Reference {
     type Err = ReferenceError;
@@ -76,10 +79,8 @@ impl std::str::FromStr for Reference {
             return Err(ReferenceError::Empty);
         }
         match scheme {
-            "docker" => match rest.parse() {
-                Ok(name) => Ok(Self::Docker(name)),
-                Err(error) => Err(ReferenceError::Name(rest.to_owned(), error)),
-            },
+            "docker" => name(rest).map(Self::Docker),
+            "podman" => name(rest).map(Self::Podman),
             "file" => Ok(Self::File {
                 path: rest.to_owned(),
             }),
@@ -94,6 +95,11 @@ impl std::str::FromStr for Reference {
                 )),
         }
     }
+}
+
+fn name(text: &str) -> Result<ImageName, ReferenceError> {
+    let parsed: Result<ImageName, _> = text.parse();
+    parsed.map_err(|error| ReferenceError::Name(text.to_owned(), error))
 }
 
 fn without_slashes(text: &str) -> Result<Reference, ReferenceError> {
@@ -129,6 +135,7 @@ impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Docker(name) => write!(f, "docker://{name}"),
+            Self::Podman(name) => write!(f, "podman://{name}"),
             Self::OciLayout {
                 directory,
                 tag: Some(tag),
@@ -150,7 +157,7 @@ impl fmt::Display for ReferenceError {
             Self::TwoSchemes => f.write_str("the reference has '://' twice"),
             Self::Scheme(scheme) => write!(
                 f,
-                "scheme {scheme:?} is not known; known are docker://REF, oci:DIR[:TAG], docker-archive:FILE and file://PATH"
+                "scheme {scheme:?} is not known; known are docker://REF, podman://REF, oci:DIR[:TAG], docker-archive:FILE and file://PATH"
             ),
             Self::NotBuilt(scheme) => write!(
                 f,
@@ -188,6 +195,10 @@ mod tests {
                 "docker://app:1.4",
                 Reference::Docker("app:1.4".parse().unwrap()),
             ),
+            (
+                "podman://localhost/app:1.4",
+                Reference::Podman("localhost/app:1.4".parse().unwrap()),
+            ),
             ("oci:/var/images", layout("/var/images", None)),
             ("oci:dir:v1", layout("dir", Some("v1"))),
             ("oci:dir:reg:5000/x:1", layout("dir", Some("reg:5000/x:1"))),
@@ -219,7 +230,6 @@ mod tests {
             ("oci://dir", ReferenceError::Slashes("oci:DIR[:TAG]")),
             ("git://repo", ReferenceError::Scheme("git".to_owned())),
             ("://x", ReferenceError::Scheme(String::new())),
-            ("podman://app", ReferenceError::NotBuilt("podman")),
             (
                 "containerd://k8s.io/app",
                 ReferenceError::NotBuilt("containerd"),

@@ -119,6 +119,7 @@ fn resolved_with(text: &str, roots: &[PathBuf], socket: &Path) -> Result<ImageSu
     let sources = Sources {
         docker_roots: roots,
         containerd_roots: &[],
+        storage_roots: &[],
         docker_socket: socket,
         progress: &|_, _| (),
     };
@@ -375,10 +376,11 @@ fn a_text_that_is_no_reference_is_wrong_usage() {
     let sources = Sources {
         docker_roots: &[],
         containerd_roots: &[],
+        storage_roots: &[],
         docker_socket: Path::new("/nonexistent"),
         progress: &|_, _| (),
     };
-    for text in ["docker://App", "podman://app", "x://y", ""] {
+    for text in ["docker://App", "podman://App", "x://y", ""] {
         assert_eq!(
             resolve(text, &sources).unwrap_err().code,
             exit::USAGE,

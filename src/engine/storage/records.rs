@@ -169,12 +169,12 @@ fn is_id(text: &str) -> bool {
     Digest::from_hex(text).is_ok()
 }
 
-/// Where the config of an image is in a graph root: a name that is no plain word is written in Base64.
+/// Where something of an image is in a graph root: a name that is no plain word is written in Base64.
 #[must_use]
-pub fn config_path(root: &Path, config: &Digest) -> PathBuf {
+pub fn big_data_path(root: &Path, image: &Digest, name: &str) -> PathBuf {
     root.join("overlay-images")
-        .join(config.hex())
-        .join(format!("={}", STANDARD.encode(config.to_string())))
+        .join(image.hex())
+        .join(format!("={}", STANDARD.encode(name)))
 }
 
 /// A file that is not there has no records.
@@ -204,7 +204,7 @@ fn malformed(path: &Path) -> Undecided {
 mod tests {
     use std::path::Path;
 
-    use super::{Container, Digest, LayerRecord, Layers, config_path, container, parse};
+    use super::{Container, Digest, LayerRecord, Layers, big_data_path, container, parse};
     use crate::verdict::ReasonCode;
 
     const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -244,7 +244,10 @@ mod tests {
                 .expect("a digest");
         let path = "/s/overlay-images/475739694b038ef9d5a70dd6c57cb1099ca95100574bd3c5e67a8b80001646f3/\
                     =c2hhMjU2OjQ3NTczOTY5NGIwMzhlZjlkNWE3MGRkNmM1N2NiMTA5OWNhOTUxMDA1NzRiZDNjNWU2N2E4YjgwMDAxNjQ2ZjM=";
-        assert_eq!(config_path(Path::new("/s"), &digest), Path::new(path));
+        assert_eq!(
+            big_data_path(Path::new("/s"), &digest, &digest.to_string()),
+            Path::new(path)
+        );
     }
 
     #[test]

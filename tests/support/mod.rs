@@ -23,6 +23,7 @@ pub mod daemon;
 pub mod image;
 pub mod ledger;
 pub mod node;
+pub mod podman;
 pub mod registry;
 pub mod scratch;
 pub mod server;

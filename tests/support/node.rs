@@ -3,6 +3,7 @@
 use super::binary;
 use super::command::{Ran, command, run};
 use super::daemon::Daemon;
+use super::podman::Podman;
 use super::program;
 use super::scratch::Scratch;
 use serde_json::Value;
@@ -15,12 +16,25 @@ use std::process::Command;
 pub struct Node {
     base: PathBuf,
     docker: Option<(PathBuf, PathBuf)>,
+    storage: Vec<PathBuf>,
 }
 
 impl Node {
     /// Makes a ledger and enrols a node with it.
     pub fn new(scratch: &Scratch, name: &str, daemon: Option<&Daemon>) -> Self {
-        let node = Self::bare(scratch, name, daemon);
+        Self::bare(scratch, name, daemon).enrolled()
+    }
+
+    /// The same on a machine whose engine is Podman.
+    pub fn of_podman(scratch: &Scratch, name: &str, podman: &Podman) -> Self {
+        let mut node = Self::bare(scratch, name, None);
+        node.storage = vec![podman.root()];
+        node.configure("");
+        node.enrolled()
+    }
+
+    fn enrolled(self) -> Self {
+        let node = self;
         node.vcn(&[
             "ledger",
             "init",
@@ -37,7 +51,12 @@ impl Node {
     pub fn bare(scratch: &Scratch, name: &str, daemon: Option<&Daemon>) -> Self {
         let base = scratch.folder(name);
         let docker = daemon.map(|daemon| (daemon.root(), daemon.socket().to_path_buf()));
-        let node = Self { base, docker };
+        let storage = Vec::new();
+        let node = Self {
+            base,
+            docker,
+            storage,
+        };
         for folder in ["etc", "state", "run", "log", "home"] {
             fs::create_dir_all(node.base.join(folder)).unwrap();
         }
@@ -63,9 +82,13 @@ impl Node {
             .map_or_else(String::new, |(root, socket)| {
                 format!("docker_roots = [{root:?}]\ndocker_socket = {socket:?}\n")
             });
+        let storage = match self.storage.as_slice() {
+            [] => String::new(),
+            roots => format!("storage_roots = {roots:?}\n"),
+        };
         let text = format!(
             "{ledger}{top}\nstate_dir = {:?}\nrun_dir = {:?}\ndecisions = {:?}\n\
-             [runtime]\nrunc = {:?}\ncrun = {:?}\n[engines]\n{engines}{tables}",
+             [runtime]\nrunc = {:?}\ncrun = {:?}\n[engines]\n{engines}{storage}{tables}",
             self.state(),
             self.base.join("run"),
             self.decisions_file(),

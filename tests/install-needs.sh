@@ -10,7 +10,7 @@ declare -A build_needs=([cc]=gcc [musl-gcc]=musl-tools)
 declare -A engine_needs=([dockerd]=docker.io [docker]=docker.io [containerd]=containerd [runc]=runc
     [docker-registry]=docker-registry [/bin/busybox]=busybox-static [curl]=curl)
 declare -A test_needs=([strace]=strace [podman]=podman [/usr/libexec/podman/catatonit]=catatonit [crun]=crun [nginx]=nginx-light [jq]=jq [skopeo]=skopeo [ssh-agent]=openssh-client
-    [go]=golang-go [/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go]=golang-golang-x-mod-dev)
+    [go]=golang-go [/lib/systemd/systemd-journald]=systemd [/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go]=golang-golang-x-mod-dev)
 
 missing=()
 need() { # need NAME_OF_TABLE

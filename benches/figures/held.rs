@@ -77,7 +77,8 @@ impl Held {
         runner
     }
 
-    /// The gate in front of `runtime`, its own command line still to come.
+    /// The gate in front of `runtime`, its own command line still to come. One at a time: its state is
+    /// where a node's is, because engines call the gate without options.
     pub fn gated(&self, runtime: &Path, name: &str) -> Runner {
         let config = self.node.config().with_file_name(format!("{name}.toml"));
         let text = fs::read_to_string(self.node.config()).unwrap();
@@ -99,7 +100,8 @@ impl Held {
             .args(["-c", config, "apply"])
             .output();
         assert!(applied.unwrap().status.success());
-        Runner::new(binary(), ["-c", config, "runtime", "--"])
+        at_its_usual_place(&state);
+        Runner::new(binary(), ["runtime", "--"])
     }
 
     /// A bundle on the held rootfs that a runtime can run to its end, again and again.
@@ -155,6 +157,17 @@ impl Drop for Held {
         let _ = fs::write(self.hold.join("go"), "");
         let _ = self.client.wait();
     }
+}
+
+/// Mounts a node's state where the gate looks for it, in the mount namespace that is this program's own.
+fn at_its_usual_place(state: &Path) {
+    let usual = Path::new("/var/lib/vcn-hook");
+    fs::create_dir_all(usual).unwrap();
+    let mounted = Command::new(program("mount"))
+        .arg("--bind")
+        .args([state, usual])
+        .status();
+    assert!(mounted.unwrap().success());
 }
 
 fn holding_script(hold: &Path) -> String {

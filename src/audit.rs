@@ -3,6 +3,8 @@
 //! Owns the record's form, `vcn-hook/decision/v1` (docs/formats.md). A record
 //! that cannot be written changes no verdict; it is counted.
 
+mod again;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use crate::sys::clock::rfc3339;
 use crate::sys::file::append_owned;
 use crate::sys::journal;
 use crate::verdict::Verdict;
+
+pub use again::is_on_record;
 
 /// The file in the run directory that grows by one byte for each record that could not be written.
 pub const UNRECORDED: &str = "unrecorded";
@@ -37,6 +41,8 @@ pub struct Decision<'a> {
     pub subject: Subject<'a>,
     /// Log size and time of the allowlist that answered, if one did.
     pub allowlist: Option<(u64, u64)>,
+    /// The runtime's process: the one that the gate becomes, or that has called it as a hook.
+    pub runtime: u32,
     /// How long it took.
     pub duration: Duration,
 }
@@ -83,6 +89,7 @@ struct Line<'a> {
     manifest: Option<String>,
     engine: Option<&'static str>,
     verb: &'a str,
+    runtime_pid: u32,
     mode: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     would_deny: bool,
@@ -137,6 +144,7 @@ pub fn line(decision: &Decision<'_>) -> String {
         manifest: identity.and_then(|identity| Some(identity.manifest?.to_string())),
         engine: identity.map(|identity| identity.engine.as_str()),
         verb: decision.verb,
+        runtime_pid: decision.runtime,
         mode: decision.mode,
         would_deny: decision.would_deny,
         allowlist: decision.allowlist.map(|(log_size, time)| Allowlist {
@@ -242,6 +250,7 @@ mod tests {
             verb: "create",
             subject,
             allowlist: Some((7, 1_709_210_000)),
+            runtime: 42,
             duration: Duration::from_micros(412),
         }
     }
@@ -260,7 +269,7 @@ mod tests {
                 r#"{{"schema":"vcn-hook/decision/v1","time":"2024-02-29T12:34:56Z","verdict":"deny","#,
                 r#""code":"unknown","detail":"no word","hint":"notarize it","#,
                 r#""container":{{"id":"abc","name":"web"}},"image":"app:1","config":"{}","chain":"{}","#,
-                r#""manifest":null,"engine":"docker","verb":"create","mode":"enforce","#,
+                r#""manifest":null,"engine":"docker","verb":"create","runtime_pid":42,"mode":"enforce","#,
                 r#""allowlist":{{"log_size":7,"time":"2024-02-29T12:33:20Z"}},"duration_us":412}}"#
             ),
             identity.config,

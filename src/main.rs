@@ -13,9 +13,9 @@ static MEMORY: Arena = Arena::new();
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     match gate::entrance(&words) {
-        Some(call) => {
+        Some(entrance) => {
             MEMORY.prepare();
-            gate::runtime::run(call)
+            entrance.enter()
         }
         None => cli::run(&words),
     }

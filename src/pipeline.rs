@@ -33,6 +33,15 @@ pub fn must_judge(exec: &Start, gate: &GateBin) -> bool {
     engine::storage::may_be_pause(exec, &gate.engines.storage_roots)
 }
 
+/// The runtime's process: a hook is its child, any other gate becomes it.
+#[must_use]
+pub fn runtime_of(verb: Verb) -> u32 {
+    match verb {
+        Verb::Hook => std::os::unix::process::parent_id(),
+        _ => std::process::id(),
+    }
+}
+
 /// Judges one start and records the answer. `now` is in Unix seconds.
 pub fn judge(start: &Start, gate: &GateBin, now: u64) -> Judgement {
     let begun = Instant::now();
@@ -41,7 +50,7 @@ pub fn judge(start: &Start, gate: &GateBin, now: u64) -> Judgement {
         weigh(start, gate, now, &mut seen).unwrap_or_else(|undecided| on_failure(gate, undecided));
     let decided = match start.verb {
         Verb::Exec => of_exec(gate, decided),
-        Verb::Create | Verb::Run | Verb::Start | Verb::Restore => decided,
+        Verb::Create | Verb::Run | Verb::Start | Verb::Restore | Verb::Hook => decided,
     };
     let verdict = enforced(gate.mode, decided.clone());
     let decision = Decision {
@@ -52,10 +61,15 @@ pub fn judge(start: &Start, gate: &GateBin, now: u64) -> Judgement {
         verb: start.verb.as_str(),
         subject: seen.subject(start),
         allowlist: seen.allowlist,
+        runtime: runtime_of(start.verb),
         duration: begun.elapsed(),
     };
-    // A record that cannot be written never changes the verdict; it is counted.
-    audit::record(&decision, &sinks(gate));
+    let sinks = sinks(gate);
+    // A runtime that is itself a gate has recorded this start, if both say the same.
+    if start.verb != Verb::Hook || !audit::is_on_record(&decision, &sinks) {
+        // A record that cannot be written never changes the verdict; it is counted.
+        audit::record(&decision, &sinks);
+    }
     Judgement {
         verdict,
         container: seen.container,

@@ -125,7 +125,7 @@ fn controls_host(source: &Path, mount: &Mount) -> bool {
 }
 
 /// The last of `ro` and `rw` is what runtimes take.
-fn is_read_only(mount: &Mount) -> bool {
+pub(super) fn is_read_only(mount: &Mount) -> bool {
     let mut options = mount.options.iter().rev();
     options
         .find(|option| matches!(option.as_str(), "ro" | "rro" | "rw"))

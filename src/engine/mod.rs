@@ -52,6 +52,8 @@ pub struct Start {
     pub runtime_root: Option<PathBuf>,
     /// Whose state directory and options these are.
     pub runtime: RuntimeKind,
+    /// The container's first process, where the runtime itself says it.
+    pub init: Option<u32>,
 }
 
 /// The verbs that the gate has a say in.
@@ -67,6 +69,8 @@ pub enum Verb {
     Restore,
     /// Runs one more process in a running container.
     Exec,
+    /// A hook: the runtime has made the container and mounted everything, and runs no code yet.
+    Hook,
 }
 
 /// The low-level runtimes whose command lines are understood.
@@ -208,7 +212,16 @@ impl Verb {
             Self::Start => "start",
             Self::Restore => "restore",
             Self::Exec => "exec",
+            Self::Hook => "hook",
         }
+    }
+}
+
+impl Start {
+    /// Whether the container is there already, so that its own mount table can be looked at.
+    #[must_use]
+    pub const fn is_made(&self) -> bool {
+        matches!(self.verb, Verb::Start | Verb::Hook)
     }
 }
 

@@ -11,7 +11,7 @@ use super::code::Code;
 use super::landing::landing;
 use super::reach::{Guard, is_bind};
 use super::upper::{self, Explained};
-use super::{Container, Guarded, Start, Verb, host, layers, table, trouble};
+use super::{Container, Guarded, Start, host, layers, table, trouble};
 use crate::image::identity::EngineKind;
 use crate::policy::facts::{Facts, HostAccess, MountFault, MountFinding};
 use crate::sys::file::check_owned_path;
@@ -90,7 +90,7 @@ pub fn facts(start: &Start, container: &Container, guarded: &Guarded) -> Result<
     below_rootfs(container, &mounts, &mut facts).map_err(failed)?;
     over_code(container, &going, &code, &mut facts);
     of_state(start, container, &going, &guard, &mut facts)?;
-    if start.verb == Verb::Start {
+    if start.is_made() {
         let table = table::Table::of(start, container, &mounts)?;
         table.judge(&going, &code, &guard, &mut facts)?;
     }
@@ -108,10 +108,11 @@ fn destinations<'a>(
         // A bind's source may be relative to the bundle.
         let source = bundle.path.join(&mount.source);
         let destination = root.resolve(&mount.destination)?.path;
-        let landing = match start.verb {
+        let landing = if start.is_made() {
             // What was mounted then is seen in the container's own table.
-            Verb::Start => destination.clone(),
-            _ => landing(&rootfs.path, &going, &mount.destination, &destination)?,
+            destination.clone()
+        } else {
+            landing(&rootfs.path, &going, &mount.destination, &destination)?
         };
         going.push(Going {
             destination,
@@ -281,7 +282,7 @@ fn of_state(
         let reached = match guard.reached_by(source, mount) {
             // It was mounted when the container was created, and has been removed or renamed since:
             // the container's own table says what it is.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && start.verb == Verb::Start => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && start.is_made() => {
                 continue;
             }
             reached => reached.map_err(failed)?,

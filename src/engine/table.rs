@@ -7,9 +7,10 @@
 use std::path::{Path, PathBuf};
 
 use super::code::Code;
+use super::host::is_read_only;
 use super::observe::{Going, OWN_KINDS, source_of};
 use super::reach::{Guard, is_bind};
-use super::{Container, Start, state, trouble};
+use super::{Container, Start, Verb, state, trouble};
 use crate::policy::facts::{Facts, HostAccess, MountFault, MountFinding};
 use crate::sys::lookup::real;
 use crate::sys::mount::{Location, Mounts};
@@ -36,22 +37,30 @@ impl<'a> Table<'a> {
         container: &Container,
         host: &'a Mounts,
     ) -> Result<Self, Undecided> {
-        let pid = state::init_of(start)?;
+        let pid = match start.init {
+            Some(pid) => pid,
+            None => state::init_of(start)?,
+        };
         let path = mountinfo::path_of(pid);
         let failed = |error| trouble::unreadable("the container's mounts", &path, &error);
         let root = host.locate(&container.rootfs.path).map_err(failed)?;
         let lines = mountinfo::read_of(pid).map_err(failed)?;
-        let (roots, lines): (Vec<_>, Vec<_>) = lines
-            .into_iter()
-            .partition(|line| line.mount.point == Path::new("/") && line.mount.location() == root);
-        if roots.is_empty() {
+        let rootfs = &container.rootfs.path;
+        let lines = match start.verb {
+            Verb::Hook => {
+                let outside = host.holding(rootfs).map_err(failed)?;
+                before_pivot(lines, rootfs, &root, outside.point == *rootfs)
+            }
+            _ => after_pivot(lines, &root),
+        };
+        let Some(lines) = lines else {
             let detail = format!(
                 "process {pid} is not in the root file system '{}'",
                 container.rootfs.path.display()
             );
             let hint = "create the container again";
             return Err(Undecided::new(ReasonCode::Unreadable, detail, hint));
-        }
+        };
         Ok(Self { host, path, lines })
     }
 
@@ -81,6 +90,14 @@ impl<'a> Table<'a> {
                 source: source.clone(),
                 destination: destination.clone(),
                 touches,
+            };
+            // crun makes it read-only when its hooks have run.
+            let promised = asked.is_some_and(|going| {
+                line.mount.point == going.destination && is_read_only(going.mount)
+            });
+            let line = &Line {
+                read_only: line.read_only || promised,
+                ..line.clone()
             };
             let reached = guard
                 .reached_through(line)
@@ -154,6 +171,48 @@ impl<'a> Table<'a> {
     fn is_at(&self, path: &Path, location: &Location) -> bool {
         real(path).is_ok_and(|real| real == path)
             && self.host.locate(path).is_ok_and(|there| there == *location)
+    }
+}
+
+/// The mounts of a process whose root directory is the container's; `None` when it is not.
+fn after_pivot(lines: Vec<Line>, root: &Location) -> Option<Vec<Line>> {
+    let is_root =
+        |line: &Line| line.mount.point == Path::new("/") && line.mount.location() == *root;
+    let (roots, lines): (Vec<_>, Vec<_>) = lines.into_iter().partition(is_root);
+    (!roots.is_empty()).then_some(lines)
+}
+
+/// The mounts of a process that is about to make `rootfs` its root directory, as it will then see them.
+///
+/// It still has all mounts of the host, among them the root file system where that is `mounted` there.
+/// Its own is the one that the runtime has mounted over it; `None` where there is none, and so in
+/// every process but that container's.
+fn before_pivot(
+    lines: Vec<Line>,
+    rootfs: &Path,
+    root: &Location,
+    mounted: bool,
+) -> Option<Vec<Line>> {
+    let stacked = |line: &&Line| line.mount.point == rootfs && line.mount.location() == *root;
+    let own = lines.iter().filter(stacked).nth(usize::from(mounted))?;
+    let mut ids = vec![own.mount.id];
+    let mut inside = Vec::new();
+    // A mount may stand before the one that it is on; as deep as this is, that is soon over.
+    loop {
+        let before = ids.len();
+        for line in &lines {
+            if !ids.contains(&line.parent) || ids.contains(&line.mount.id) {
+                continue;
+            }
+            ids.push(line.mount.id);
+            let mut line = line.clone();
+            let point = line.mount.point.strip_prefix(rootfs).ok()?;
+            line.mount.point = Path::new("/").join(point);
+            inside.push(line);
+        }
+        if ids.len() == before {
+            return Some(inside);
+        }
     }
 }
 

@@ -202,7 +202,7 @@ fn start(
 ) -> Result<Start, Fault> {
     let table = match verb {
         Verb::Create | Verb::Run => CREATE,
-        Verb::Start => &[],
+        Verb::Start | Verb::Hook => &[],
         Verb::Restore => RESTORE,
         Verb::Exec => EXEC,
     };
@@ -214,7 +214,7 @@ fn start(
         [_, extra, ..] => return Err(fault("stands after the container's id", extra)),
     };
     let bundle = match verb {
-        Verb::Start | Verb::Exec => None,
+        Verb::Start | Verb::Exec | Verb::Hook => None,
         Verb::Create | Verb::Run | Verb::Restore => Some(
             given
                 .value("bundle")
@@ -227,6 +227,7 @@ fn start(
         bundle,
         runtime_root: globals.value("root").map(|path| cwd.join(path)),
         runtime,
+        init: None,
     })
 }
 
@@ -285,12 +286,16 @@ fn known<'t, 'w>(table: &'t [Known], word: &'w [u8]) -> Option<(&'t Known, Optio
 
 /// The id becomes part of paths, so it must be one name; both runtimes allow no others.
 fn container_id(word: &OsStr) -> Result<String, Fault> {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(byte);
     word.to_str()
-        .filter(|id| id.as_bytes().iter().all(plain))
-        .filter(|id| !matches!(*id, "" | "." | "..") && !id.starts_with('-'))
+        .filter(|id| is_container_id(id))
         .map(ToOwned::to_owned)
         .ok_or_else(|| fault("is no container id", word))
+}
+
+/// Whether a text is a container's id, and so one name in a path.
+pub(super) fn is_container_id(id: &str) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(byte);
+    id.as_bytes().iter().all(plain) && !matches!(id, "" | "." | "..") && !id.starts_with('-')
 }
 
 fn fault(what: &str, word: &OsStr) -> Fault {

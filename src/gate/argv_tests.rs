@@ -20,6 +20,7 @@ fn start(runtime: RuntimeKind, verb: Verb, bundle: Option<&str>, root: Option<&s
         bundle: bundle.map(Into::into),
         runtime_root: root.map(Into::into),
         runtime,
+        init: None,
     }
 }
 

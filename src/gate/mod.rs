@@ -4,17 +4,19 @@
 //! nothing: that is `pipeline`'s. No network code is reachable from here.
 
 pub mod argv;
+pub mod hook;
+mod judged;
 pub mod real;
 pub mod refusal;
 pub mod runtime;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use serde::Deserialize;
 
 use crate::engine::RuntimeKind;
-use crate::gate::runtime::Call;
 use crate::sys::file::read_owned;
 use crate::verdict::{ReasonCode, Undecided};
 
@@ -30,34 +32,62 @@ struct Config {
     state_dir: Option<PathBuf>,
 }
 
+/// The way in that an engine took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entrance {
+    /// In the place of a runtime.
+    Runtime(runtime::Call),
+    /// As a hook that a runtime calls.
+    Hook(hook::Call),
+}
+
+impl Entrance {
+    /// Judges, and does what the verdict says.
+    #[must_use]
+    pub fn enter(self) -> ExitCode {
+        match self {
+            Self::Runtime(call) => runtime::run(call),
+            Self::Hook(call) => hook::run(&call),
+        }
+    }
+}
+
 /// Takes the command line if it is the gate's: called as `runc` or `crun`, or
-/// `vcn-hook [-c FILE] runtime [[runc|crun] --] ARGUMENTS`. `None` if it is for people.
+/// `vcn-hook [-c FILE] runtime [[runc|crun] --] ARGUMENTS`, or `vcn-hook [-c FILE] hook`.
+/// `None` if it is for people.
 ///
 /// As `runc` or `crun` no word of it is ours.
 #[must_use]
-pub fn entrance(words: &[OsString]) -> Option<Call> {
+pub fn entrance(words: &[OsString]) -> Option<Entrance> {
     let (name, rest) = words.split_first()?;
     if let Some(runtime) = named(Path::new(name).file_name()?) {
-        return Some(Call {
+        return Some(Entrance::Runtime(runtime::Call {
             name: name.clone(),
             runtime,
             words: rest.to_vec(),
             state_dir: Ok(DEFAULT_STATE_DIR.into()),
-        });
+        }));
     }
     let (config, rest) = config_option(rest);
+    let state_dir = || config.map_or_else(|| Ok(DEFAULT_STATE_DIR.into()), state_dir);
+    if let Some(rest) = after(rest, "hook") {
+        return Some(Entrance::Hook(hook::Call {
+            words: rest.to_vec(),
+            state_dir: state_dir(),
+        }));
+    }
     let rest = after(rest, "runtime")?;
     let (runtime, rest) = match rest {
         [word, dashes, rest @ ..] if dashes == "--" => (named(word)?, rest),
         [dashes, rest @ ..] if dashes == "--" => (RuntimeKind::Runc, rest),
         rest => (RuntimeKind::Runc, rest),
     };
-    Some(Call {
+    Some(Entrance::Runtime(runtime::Call {
         name: runtime.as_str().into(),
         runtime,
         words: rest.to_vec(),
-        state_dir: config.map_or_else(|| Ok(DEFAULT_STATE_DIR.into()), state_dir),
-    })
+        state_dir: state_dir(),
+    }))
 }
 
 fn named(name: &OsStr) -> Option<RuntimeKind> {
@@ -103,17 +133,48 @@ fn state_dir(config: &Path) -> Result<PathBuf, Undecided> {
 mod tests {
     use std::ffi::OsString;
 
-    use super::{DEFAULT_STATE_DIR, ReasonCode, entrance};
+    use super::{DEFAULT_STATE_DIR, Entrance, ReasonCode, entrance, hook, runtime};
     use crate::engine::RuntimeKind::{self, Crun, Runc};
 
     fn call(line: &str) -> Option<(String, RuntimeKind, Vec<OsString>)> {
         let words: Vec<OsString> = line.split_whitespace().map(Into::into).collect();
-        let call = entrance(&words)?;
+        let call = as_runtime(entrance(&words)?)?;
         Some((
             call.name.into_string().expect("ASCII"),
             call.runtime,
             call.words,
         ))
+    }
+
+    fn as_runtime(entrance: Entrance) -> Option<runtime::Call> {
+        match entrance {
+            Entrance::Runtime(call) => Some(call),
+            Entrance::Hook(_) => None,
+        }
+    }
+
+    #[test]
+    fn a_hook_is_told_by_its_first_word() {
+        let hook = |words: &[&str], state_dir| {
+            Some(Entrance::Hook(hook::Call {
+                words: words.iter().map(Into::into).collect(),
+                state_dir,
+            }))
+        };
+        let default = || Ok(DEFAULT_STATE_DIR.into());
+        for (line, expected) in [
+            ("vcn-hook hook", hook(&[], default())),
+            ("/usr/bin/vcn-hook hook now", hook(&["now"], default())),
+            ("vcn-hook hooks", None),
+            ("vcn hook", hook(&[], default())),
+        ] {
+            let words: Vec<OsString> = line.split_whitespace().map(Into::into).collect();
+            assert_eq!(entrance(&words), expected, "{line}");
+        }
+        assert!(
+            call("runc hook").is_some(),
+            "a runtime's name has no such word"
+        );
     }
 
     #[test]
@@ -166,14 +227,16 @@ mod tests {
             "--",
             "run",
         ];
-        let call = entrance(&words.map(OsString::from)).expect("it is the gate's");
+        let call = entrance(&words.map(OsString::from)).and_then(as_runtime);
+        let call = call.expect("it is the gate's");
         let code = call.state_dir.map_err(|undecided| undecided.0.code);
         assert_eq!(
             code,
             Err(ReasonCode::Configuration),
             "a missing file is not the default"
         );
-        let call = entrance(&["runc".into()]).expect("it is the gate's");
+        let call = entrance(&["runc".into()]).and_then(as_runtime);
+        let call = call.expect("it is the gate's");
         assert_eq!(call.state_dir, Ok(DEFAULT_STATE_DIR.into()));
     }
 }

@@ -6,19 +6,16 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::argv::{self, Action};
+use super::judged::{Judged, judge, load};
 use super::real;
 use super::refusal::{Refusal, words};
-use crate::audit::{self, Decision, Sinks, Subject};
-use crate::engine::{RuntimeKind, Start, Verb};
-use crate::pipeline;
-use crate::policy::decide::{enforced, on_failure};
-use crate::policy::gatebin::{GateBin, MAX_GATEBIN_SIZE, Response};
-use crate::sys::file::read_owned;
-use crate::sys::{clock, exec, journal};
-use crate::verdict::{Reason, ReasonCode, Undecided, Verdict, exit};
+use crate::engine::RuntimeKind;
+use crate::policy::gatebin::GateBin;
+use crate::sys::exec;
+use crate::verdict::{Reason, ReasonCode, Undecided, exit};
 
 /// How a runtime was called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +43,13 @@ pub fn run(call: Call) -> ExitCode {
         .and_then(load);
     let verdict = match line.action {
         Action::Pass => return become_real(&call, gate.ok().as_ref(), line.log.as_deref()),
-        Action::Gate(verb, start) => judge(verb, start, gate.as_ref(), begun),
+        Action::Gate(verb, start) => {
+            let id = start
+                .as_ref()
+                .map_or("", |start| start.id.as_str())
+                .to_owned();
+            judge(verb, &id, start, gate.as_ref(), begun)
+        }
     };
     match verdict {
         Judged::Start => become_real(&call, gate.ok().as_ref(), line.log.as_deref()),
@@ -55,119 +58,6 @@ pub fn run(call: Call) -> ExitCode {
             ExitCode::from(exit::REFUSED)
         }
     }
-}
-
-enum Judged {
-    Start,
-    Refuse(Refusal),
-}
-
-fn judge(
-    verb: Verb,
-    start: Result<Start, Undecided>,
-    gate: Result<&GateBin, &Undecided>,
-    begun: Instant,
-) -> Judged {
-    let now = clock::now();
-    let gate = match gate {
-        Ok(gate) => gate,
-        // Exec starts no container: without a word against it, it is like any other verb.
-        Err(_) if verb == Verb::Exec => return Judged::Start,
-        Err(Undecided(reason)) => {
-            let verdict = Verdict::Deny(reason.clone());
-            let id = start.as_ref().map_or("", |start| start.id.as_str());
-            record(&verdict, Mode::unknown(), verb, id, now, begun.elapsed());
-            return Judged::Refuse(Refusal::of(id, None, reason));
-        }
-    };
-    let unruled = verb == Verb::Exec && gate.rules.exec == Response::Allow;
-    if unruled
-        && !start
-            .as_ref()
-            .is_ok_and(|exec| pipeline::must_judge(exec, gate))
-    {
-        return Judged::Start;
-    }
-    let (verdict, container, id) = match start {
-        Ok(start) => {
-            let judgement = pipeline::judge(&start, gate, now);
-            (judgement.verdict, judgement.container, start.id)
-        }
-        Err(undecided) => {
-            let decided = on_failure(gate, undecided);
-            let verdict = enforced(gate.mode, decided.clone());
-            let mode = Mode::of(gate, verdict != decided);
-            record(&verdict, mode, verb, "", now, begun.elapsed());
-            (verdict, None, String::new())
-        }
-    };
-    match verdict {
-        Verdict::Allow(_) | Verdict::Warn(_) => Judged::Start,
-        Verdict::Deny(reason) => Judged::Refuse(Refusal::of(&id, container.as_ref(), &reason)),
-    }
-}
-
-/// What a record says of the node, when nothing was judged.
-struct Mode<'a> {
-    name: &'a str,
-    would_deny: bool,
-    sinks: Sinks<'a>,
-}
-
-impl<'a> Mode<'a> {
-    fn of(gate: &'a GateBin, would_deny: bool) -> Self {
-        Self {
-            name: gate.mode.as_str(),
-            would_deny,
-            sinks: Sinks {
-                decisions: &gate.decisions,
-                run_dir: &gate.run_dir,
-                journal: Path::new(journal::SOCKET),
-            },
-        }
-    }
-
-    /// Without gate.bin, the places are those of a configuration that says nothing.
-    fn unknown() -> Self {
-        Self {
-            name: "unknown",
-            would_deny: false,
-            sinks: Sinks {
-                decisions: Path::new("/var/log/vcn-hook/decisions.jsonl"),
-                run_dir: Path::new("/run/vcn-hook"),
-                journal: Path::new(journal::SOCKET),
-            },
-        }
-    }
-}
-
-fn record(verdict: &Verdict, mode: Mode<'_>, verb: Verb, id: &str, now: u64, took: Duration) {
-    let decision = Decision {
-        time: now,
-        verdict,
-        would_deny: mode.would_deny,
-        mode: mode.name,
-        verb: verb.as_str(),
-        subject: Subject {
-            id,
-            ..Subject::default()
-        },
-        allowlist: None,
-        duration: took,
-    };
-    audit::record(&decision, &mode.sinks);
-}
-
-/// Reads gate.bin, which only root can have written.
-fn load(state_dir: &Path) -> Result<GateBin, Undecided> {
-    let path = state_dir.join("gate.bin");
-    let cannot = |why: String| {
-        let detail = format!("cannot use '{}': {why}", path.display());
-        let hint = "run 'vcn-hook apply' as root";
-        Undecided::new(ReasonCode::Configuration, detail, hint)
-    };
-    let bytes = read_owned(&path, MAX_GATEBIN_SIZE).map_err(|error| cannot(words(&error)))?;
-    GateBin::decode(&bytes).map_err(|error| cannot(error.to_string()))
 }
 
 fn become_real(call: &Call, gate: Option<&GateBin>, log: Option<&Path>) -> ExitCode {

@@ -3,7 +3,7 @@
 //! Owns how bytes get from and to a disk safely. What they mean is the caller's.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
@@ -74,6 +74,21 @@ pub fn read_owned(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
     let (file, metadata) = open_described(path)?;
     check_owned(path, &metadata)?;
     read_all(file, &metadata, cap)
+}
+
+/// Reads the last `cap` bytes of a file that only root can have written.
+///
+/// # Errors
+/// As [`read_owned`].
+pub fn read_owned_tail(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
+    check_owned_path(path)?;
+    let (mut file, metadata) = open_described(path)?;
+    check_owned(path, &metadata)?;
+    file.seek(SeekFrom::Start(metadata.len().saturating_sub(cap)))?;
+    let mut bytes = Vec::new();
+    // What is appended meanwhile may be left out.
+    file.take(cap).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Checks what [`read_owned`] checks, for a file that is read by other means.

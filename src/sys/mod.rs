@@ -16,6 +16,7 @@ pub mod journal;
 pub mod lookup;
 pub mod mount;
 pub mod mountinfo;
+pub mod process;
 pub mod signal;
 pub mod source;
 pub mod statmount;

@@ -23,3 +23,26 @@ layer_with() { # layer_with IMAGE FILE
         [ -e "$folder/$2" ] && echo "$folder" && break
     done
 }
+
+# The node's ledger over HTTP, as whoever is outside reaches it: sets URL and SERVER.
+serve() {
+    "$VCN" -c "$CONFIG" -o json ledger serve "$LEDGER" --listen 127.0.0.1:0 >"$WORK/serve" &
+    SERVER=$!
+    until [ -s "$WORK/serve" ]; do sleep 0.1; done
+    URL=$(jq -r .url "$WORK/serve")
+}
+
+# Ends it, which waits until what it took is indexed.
+unserve() {
+    kill "$SERVER"
+    wait "$SERVER"
+}
+
+# Sends every statement of the log in FOLDER to the served ledger; its answers are shown.
+state_all() { # state_all FOLDER
+    entries=$(cat "$1"/tile/entries/000.p/* | grep -ao '{"payloadType":[^[]*\[{[^}]*}\]}' | sort -u)
+    [ -n "$entries" ]
+    echo "$entries" | while read -r entry; do
+        printf %s "$entry" | curl -sS --data-binary @- "$URL/add" >&2
+    done
+}

@@ -18,6 +18,7 @@
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+mod append;
 mod held;
 mod race;
 mod report;
@@ -60,6 +61,7 @@ fn main() {
     let maxrss = compiled(&scratch, "maxrss");
     decision(&mut report, &scratch, &empty, &maxrss, rounds);
     gate(&mut report, &empty, &maxrss, rounds);
+    append::append(&mut report, &scratch);
     size(&mut report);
     report.write(Path::new(PAGE));
 }

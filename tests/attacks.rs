@@ -19,12 +19,14 @@ mod forge;
 mod support;
 
 use serde::Deserialize;
+use serde_json::json;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use support::binary;
-use support::bundle::{Bundle, runtime};
+use support::bundle::{Bundle, runtime, unpack};
 use support::command::{Ran, command, run, sh};
 use support::daemon::Daemon;
 use support::image::{EVIL, Image, Node as Entry, script};
@@ -51,7 +53,8 @@ struct Expect {
     /// What must be forged with the ledger's own code beforehand.
     #[serde(default)]
     prepare: String,
-    /// `bundle`, where the attack needs a bundle of its own.
+    /// `bundle`, where the attack needs a bundle of its own; `declared`, where root says that a bundle of
+    /// its own is `app:1`; `hook`, where a hook is the only gate in front of the latter.
     #[serde(default)]
     needs: String,
     /// Whether the refusal is on record: not where nothing says any more where records go.
@@ -224,8 +227,17 @@ impl Range {
             settings if off => settings,
             _ => &expect.config,
         };
-        if !settings.is_empty() {
-            self.node.configure(settings);
+        let bundle = self.scratch.join("work/bundle");
+        let declared = ["declared", "hook"].contains(&expect.needs.as_str());
+        let said = match declared {
+            true => format!(
+                "[[bundle]]\npath = {bundle:?}\nconfig = \"{}\"\n",
+                Image::app("app:1").id()
+            ),
+            false => String::new(),
+        };
+        if !settings.is_empty() || declared {
+            self.node.configure(&format!("{settings}\n{said}"));
             self.node.apply();
         }
         forge::prepare(&expect.prepare, &self.node);
@@ -257,15 +269,46 @@ impl Range {
             let gate = (!ungated).then(|| self.node.config());
             let script = |name| runtime(&work.join(name), name, &work, gate.as_deref());
             shell
-                .env("BUNDLE", work.join("bundle"))
+                .env("BUNDLE", &bundle)
                 .env("RUNC", script("runc"))
                 .env("CRUN", script("crun"));
+        }
+        if declared {
+            self.declared(&bundle, expect.needs == "hook", ungated, &mut shell);
         }
         run(shell)
     }
 
+    /// A bundle of `app:1`'s files on an overlay, and the runtimes: with a hook in its config.json, or gated.
+    fn declared(&self, path: &Path, hooked: bool, ungated: bool, shell: &mut Command) {
+        let work = self.scratch.join("work");
+        let bundle = Bundle::empty(path);
+        unpack(&Image::app("app:1"), &work.join("lower"));
+        bundle.mount(&[work.join("lower")]);
+        let config = self.node.config();
+        let hook = work.join("hook");
+        let calls = match ungated {
+            true => "true".to_owned(),
+            false => format!("exec {} -c {} hook", binary().display(), config.display()),
+        };
+        fs::write(&hook, format!("#!/bin/sh\n{calls}\n")).unwrap();
+        fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+        if hooked {
+            bundle.edit(|spec| spec["hooks"] = json!({"createRuntime": [{"path": hook}]}));
+        }
+        let gate = (!ungated && !hooked).then_some(config);
+        let script = |name| runtime(&work.join(name), name, &work, gate.as_deref());
+        shell
+            .env("BUNDLE", path)
+            .env("HOOK", &hook)
+            .env("RUNC", script("runc"))
+            .env("CRUN", script("crun"));
+    }
+
     /// Puts everything back as it was.
     fn reset(&self) {
+        let mounted = self.scratch.join("work/bundle/rootfs");
+        while run(command("umount", [&mounted])).code == 0 {}
         self.daemon.ungated();
         self.daemon.clear();
         let _ = fs::remove_dir_all(self.node.base());

@@ -19,6 +19,7 @@ use support::bundle::{Bundle, Runtime, unpack};
 use support::command::{Ran, run, run_with};
 use support::image::{EVIL, Image, SAYS};
 use support::node::Node;
+use support::podman::{Podman, RUNTIMES};
 use support::scratch::Scratch;
 
 const STAGES: [&str; 2] = ["prestart", "createRuntime"];
@@ -214,6 +215,53 @@ fn what_the_second_gate_alone_refuses_is_on_record() {
             upper.display()
         );
         let meanwhile = json!({"path": "/bin/sh", "args": ["sh", "-c", put]});
+        bundle.edit(|spec| spec["hooks"]["createRuntime"] = json!([meanwhile, stage.hook()]));
+        let before = stage.node.decisions().len();
+        let ran = gated.run(&bundle, "changed");
+        stage.refused(name, ran, "changed", "upper-not-pristine");
+        let codes: Vec<_> = stage.node.decisions()[before..]
+            .iter()
+            .map(|d| d["code"].clone())
+            .collect();
+        assert_eq!(codes, ["trusted", "upper-not-pristine"], "{name}");
+    }
+}
+
+#[test]
+fn in_audit_mode_the_hook_lets_everything_start_and_records_it_once() {
+    let stage = Stage::new("hook-audit");
+    let config = stage.node.config();
+    for (name, alone) in &stage.runtimes {
+        let bundle = stage.bundle(&format!("{name}-audit"), &STAGES);
+        stage.node.configure(&format!(
+            "mode = \"audit\"\n{}",
+            bundle.declared(&stage.app.id())
+        ));
+        stage.node.apply();
+        let gated = Runtime::new(&stage.scratch, name, Some(&config));
+        for runtime in [alone, &gated] {
+            let before = stage.node.decisions().len();
+            assert_eq!(runtime.run(&bundle, "audited").ok(), SAYS);
+            let decisions = stage.node.decisions();
+            assert_eq!(decisions.len(), before + 1, "{name}");
+            let last = decisions.last().unwrap();
+            assert_eq!(
+                [&last["verdict"], &last["would_deny"]],
+                [&json!("warn"), &json!(true)]
+            );
+        }
+    }
+}
+
+#[test]
+fn once_the_runtime_began_only_mount_points_are_in_the_upper_layer() {
+    let stage = Stage::new("hook-upper");
+    stage.notarize();
+    fs::write(stage.scratch.join("file"), "x").unwrap();
+    let file = stage.scratch.join("file");
+    let bind = |destination: &str| json!({"destination": destination, "type": "bind", "source": file, "options": ["bind", "ro"]});
+    for (name, runtime) in &stage.runtimes {
+        let bundle = stage.bundle(&format!("{name}-points"), &STAGES[1..]);
         bundle.edit(|spec| {
             let mounts = spec["mounts"].as_array_mut().unwrap();
             mounts.push(bind("/new/deep/file"));
@@ -448,4 +496,91 @@ fn the_shipped_example_is_a_hook_that_podman_and_the_runtimes_take() {
         assert_eq!(runtime.run(&bundle, "shipped").ok(), SAYS);
         assert_eq!(stage.last()["verb"], "hook");
     }
+}
+
+/// Podman with our hook in a hooks.d of its own, on each runtime.
+#[test]
+fn in_podmans_hooks_d_the_ledger_decides() {
+    let scratch = Scratch::new("pod");
+    let podman = Podman::new(&scratch);
+    let app = Image::app("localhost/app:1");
+    let stranger = Image::saying("localhost/stranger:1", EVIL);
+    podman.load(&app);
+    podman.load(&stranger);
+    let node = Node::of_podman(&scratch, "node", &podman);
+    node.notarize("podman://app:1");
+    let hooks = scratch.folder("hooks.d");
+    let shipped = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("hooks/50-vcn-hook.json"));
+    let mut hook: Value = serde_json::from_slice(&shipped.unwrap()).unwrap();
+    hook["hook"]["path"] = json!(binary());
+    hook["hook"]["args"] = json!(["vcn-hook", "-c", node.config(), "hook"]);
+    let file = hooks.join("50-vcn-hook.json");
+    fs::write(&file, serde_json::to_vec(&hook).unwrap()).unwrap();
+    let hooks = hooks.to_str().unwrap();
+    for name in RUNTIMES {
+        podman.ungated();
+        let podman = podman.on(name);
+        let hooked = |args: &[&str]| podman.podman(&[&["--hooks-dir", hooks], args].concat());
+        let last = || node.decisions().pop().expect("there is a decision");
+
+        assert_eq!(hooked(&["run", "--rm", "app:1"]).ok(), SAYS);
+        let allowed = last();
+        assert_eq!(
+            [
+                &allowed["verdict"],
+                &allowed["verb"],
+                &allowed["engine"],
+                &allowed["config"]
+            ],
+            [
+                &json!("allow"),
+                &json!("hook"),
+                &json!("podman"),
+                &json!(app.id())
+            ],
+            "{allowed:#}"
+        );
+
+        let ran = hooked(&["run", "--name", "foreign", "stranger:1"]);
+        let said = ran.clone().failed();
+        assert!(!said.contains(EVIL), "{ran:?}");
+        assert_eq!(said.contains("(unknown)"), name == "runc", "{ran:?}");
+        assert_eq!(
+            [&last()["code"], &last()["config"]],
+            [&json!("unknown"), &json!(stranger.id())]
+        );
+        let told = node.vcn(&["explain", "foreign"]).ok();
+        assert!(
+            told.contains("(unknown)") && told.contains("refused"),
+            "{told}"
+        );
+
+        let id = hooked(&["create", "app:1"]).ok();
+        hooked(&[
+            "cp",
+            scratch.join("node/etc/config.toml").to_str().unwrap(),
+            &format!("{id}:/bin/app"),
+        ])
+        .ok();
+        hooked(&["start", "-a", &id]).failed();
+        assert_eq!(last()["code"], "upper-not-pristine", "{:#}", last());
+
+        // Behind the runtime entrance, the two make one record of what they both see.
+        podman.gated_by(&node.config());
+        let before = node.decisions().len();
+        assert_eq!(hooked(&["run", "--rm", "app:1"]).ok(), SAYS);
+        let verbs: Vec<_> = node.decisions()[before..]
+            .iter()
+            .map(|d| d["verb"].clone())
+            .collect();
+        assert_eq!(verbs, ["create", "start"]);
+        podman.ungated();
+        podman.clear();
+    }
+
+    // What SECURITY.md says of hooks.d: without its program, Podman starts what it likes.
+    hook["hook"]["path"] = json!(scratch.join("none"));
+    fs::write(&file, serde_json::to_vec(&hook).unwrap()).unwrap();
+    let open = podman.podman(&["--hooks-dir", hooks, "run", "--rm", "stranger:1"]);
+    assert_eq!(open.ok(), EVIL);
 }

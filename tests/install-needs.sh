@@ -9,8 +9,11 @@ want=${1:?usage: install-needs.sh build|test|bench|demo}
 declare -A build_needs=([cc]=gcc [musl-gcc]=musl-tools)
 declare -A engine_needs=([dockerd]=docker.io [docker]=docker.io [containerd]=containerd [runc]=runc
     [docker-registry]=docker-registry [/bin/busybox]=busybox-static [curl]=curl)
-declare -A test_needs=([strace]=strace [podman]=podman [/usr/libexec/podman/catatonit]=catatonit [crun]=crun [nginx]=nginx-light [jq]=jq [skopeo]=skopeo [ssh-agent]=openssh-client
-    [go]=golang-go [/lib/systemd/systemd-journald]=systemd [/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go]=golang-golang-x-mod-dev)
+declare -A podman_needs=([podman]=podman [runc]=runc [docker-registry]=docker-registry [/bin/busybox]=busybox-static)
+declare -A test_needs=([strace]=strace [crun]=crun [podman]=podman [/usr/libexec/podman/catatonit]=catatonit
+    [nginx]=nginx-light [jq]=jq [skopeo]=skopeo [ssh-agent]=openssh-client
+    [go]=golang-go [/lib/systemd/systemd-journald]=systemd
+    [/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go]=golang-golang-x-mod-dev)
 
 missing=()
 need() { # need NAME_OF_TABLE
@@ -26,7 +29,15 @@ need() { # need NAME_OF_TABLE
 need build_needs
 case $want in
 build) ;;
-demo) need engine_needs ;;
+demo)
+    # The engine that was asked for, else one that is here, else Docker.
+    engine=${ENGINE:-$("$(dirname "$0")/../packaging/demo/demo.sh" --which 2>/dev/null || echo docker)}
+    case $engine in
+    docker) need engine_needs ;;
+    podman) need podman_needs ;;
+    *) ;; # what it lacks, the demo says itself
+    esac
+    ;;
 test | bench) need engine_needs && need test_needs ;;
 *) echo "install-needs.sh: unknown target '$want'" >&2 && exit 64 ;;
 esac

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::image::identity::Identity;
 use crate::sys::clock::rfc3339;
-use crate::sys::file::append_owned;
+use crate::sys::file::{append_own, append_owned};
 use crate::sys::journal;
 use crate::verdict::Verdict;
 
@@ -119,6 +119,16 @@ pub fn record(decision: &Decision<'_>, sinks: &Sinks<'_>) {
     }
     // The journal is a convenience: the file is the record.
     let _ = send(decision, sinks.journal);
+}
+
+/// Writes a decision about a user's own container as that user: to the journal, where the kernel says whose
+/// it is, and to the user's own file. Either may be missing, and then says nothing.
+pub fn record_own(decision: &Decision<'_>, file: Option<&Path>, journal: &Path) {
+    let mut line = line(decision);
+    line.push('\n');
+    // The user is told nothing: neither the engine nor this start depends on it.
+    let _ = file.map(|file| append_own(file, line.as_bytes()));
+    let _ = send(decision, journal);
 }
 
 /// The record as one line of JSON, without control characters, for whatever shows it.

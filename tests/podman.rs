@@ -643,3 +643,110 @@ fn what_the_engine_pulls_is_what_was_notarized_elsewhere() {
     let pulled = stage.podman.podman(&["pull", "-q", &to]).ok();
     allowed(stage.podman.run(&[&pulled]), &node);
 }
+
+/// A user without root, who has a Podman and a storage of his own, and whose runtime is the gate.
+struct Rootless<'a> {
+    podman: &'a Podman,
+    home: PathBuf,
+}
+
+impl<'a> Rootless<'a> {
+    const NOBODY: &'static str = "65534";
+
+    fn new(stage: &'a Stage, node: &Node) -> Self {
+        let podman = &stage.podman;
+        // As a user sees them, who must be able to look at the way to his own runtimes.
+        let home = stage.scratch.folder("rootless");
+        for folder in ["bin", "run"] {
+            fs::create_dir_all(home.join(folder)).unwrap();
+        }
+        for runtime in RUNTIMES {
+            let path = home.join("bin").join(runtime);
+            let text = format!(
+                "#!/bin/sh\nexec {} -c {} runtime {runtime} -- \"$@\"\n",
+                support::binary().display(),
+                node.config().display()
+            );
+            fs::write(&path, text).unwrap();
+            sh("chmod", &["755", path.to_str().unwrap()]).ok();
+        }
+        let settings = "[engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"none\"\n\
+                        [containers]\nnetns = \"none\"\nlog_driver = \"k8s-file\"\n";
+        fs::write(home.join("containers.conf"), settings).unwrap();
+        sh("chown", &["-R", Self::NOBODY, home.to_str().unwrap()]).ok();
+        Self { podman, home }
+    }
+
+    /// Any command as this user, who has no other home.
+    fn run(&self, words: &[&str]) -> Ran {
+        let at = |name: &str| self.home.join(name).display().to_string();
+        let passwd = format!(
+            "nobody:x:{0}:{0}::{1}:/bin/sh\n",
+            Self::NOBODY,
+            self.home.display()
+        );
+        fs::write(self.podman.base().join("passwd"), passwd).unwrap();
+        let script = format!(
+            "mount --bind {}/passwd /etc/passwd && exec setpriv --reuid={1} --regid={1} \
+             --clear-groups \"$@\"",
+            self.podman.base().display(),
+            Self::NOBODY
+        );
+        let mut unshare = self
+            .podman
+            .inside(&[&["unshare", "-m", "sh", "-c", &script, "sh"], words].concat());
+        unshare
+            .env("HOME", &self.home)
+            .env("XDG_CONFIG_HOME", at(".config"))
+            .env("XDG_RUNTIME_DIR", at("run"))
+            .env("CONTAINERS_CONF", at("containers.conf"));
+        support::command::run(unshare)
+    }
+
+    fn podman(&self, runtime: &str, args: &[&str]) -> Ran {
+        let runtime = self.home.join("bin").join(runtime);
+        let words = ["podman", "--storage-driver", "overlay", "--runtime"];
+        self.run(&[&words[..], &[runtime.to_str().unwrap()], args].concat())
+    }
+}
+
+#[test]
+fn a_users_own_containers_are_audited_and_never_refused() {
+    let stage = stage();
+    let node = stage.node("rootless-node");
+    let user = Rootless::new(&stage, &node);
+    let archive = user.home.join("stranger.tar");
+    fs::write(&archive, stage.stranger.archive()).unwrap();
+    sh("chown", &[Rootless::NOBODY, archive.to_str().unwrap()]).ok();
+    user.podman("runc", &["load", "-q", "-i", archive.to_str().unwrap()])
+        .ok();
+    let binary = support::binary().display().to_string();
+    let config = node.config().display().to_string();
+    for runtime in RUNTIMES {
+        let name = format!("own-{runtime}");
+        let run = ["run", "--name", &name, "stranger:1"];
+        let ran = user.podman(runtime, &run);
+        assert_eq!(ran.clone().ok(), EVIL, "{ran:?}");
+        // Nothing of the node's was written, and nothing of it could be.
+        assert_eq!(node.decisions(), Vec::<Value>::new());
+        let explained = user.run(&[&binary, "-c", &config, "explain", &name]);
+        let explained = explained.ok();
+        for word in [
+            "(rootless)",
+            "audited only",
+            &stage.stranger.id(),
+            Rootless::NOBODY,
+        ] {
+            assert!(explained.contains(word), "{word}: {explained}");
+        }
+    }
+    // The same words from root are no user's: there the gate refuses.
+    refused_somehow(&stage.podman.run(&["stranger:1"]), &node, "unknown");
+
+    // A publisher reads his own images, too.
+    let ran = user.run(&[&binary, "-c", &config, "inspect", "podman://stranger:1"]);
+    assert!(
+        !ran.err.contains("no such image"),
+        "it is found where the user keeps it: {ran:?}"
+    );
+}

@@ -1,11 +1,12 @@
 //! `explain` and `report`: why containers were allowed or refused, in plain words.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 
 use serde_json::{Value, json};
 
 use super::args;
-use super::context::Context;
+use super::context::{Context, is_root};
 use super::decisions::{self, Decision, Tail};
 use super::failure::{Failure, OrFail as _};
 use super::moment;
@@ -133,11 +134,29 @@ impl Group {
     }
 }
 
+/// The node's record; for whoever is not root, what of it may be read, and then the user's own.
 fn read(context: &Context) -> Result<Tail, Failure> {
-    let path = context.config()?.decisions;
-    decisions::tail(&path).or_fail(exit::FAILURE, || {
+    let config = context.config()?;
+    let path = &config.decisions;
+    let nodes = match decisions::tail(path) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && !is_root() => {
+            Ok(Tail::default())
+        }
+        read => read,
+    };
+    let mut tail = nodes.or_fail(exit::FAILURE, || {
         format!("cannot read the decisions in '{}'", path.display())
-    })
+    })?;
+    if !is_root() {
+        let own = context.own_state(&config)?.join("decisions.jsonl");
+        let mut own = decisions::tail(&own).or_fail(exit::FAILURE, || {
+            format!("cannot read your own decisions in '{}'", own.display())
+        })?;
+        tail.decisions.append(&mut own.decisions);
+        tail.unreadable += own.unreadable;
+        tail.cut |= own.cut;
+    }
+    Ok(tail)
 }
 
 fn nothing(container: &str, tail: &Tail) -> String {
@@ -145,7 +164,7 @@ fn nothing(container: &str, tail: &Tail) -> String {
     let hint = if read == 0 {
         "no decision was recorded at all: is the gate in the way of starts? see 'vcn-hook status'"
     } else {
-        "the gate never saw it start, or that was long ago"
+        "the gate never saw it start, or that was long ago; of a container of their own engine, its user is told"
     };
     format!("no decision about '{container}' among the last {read}: {hint}")
 }

@@ -63,6 +63,32 @@ fn bundle_of(root: &Path, id: &str) -> PathBuf {
     root.join("overlay-containers").join(id).join("userdata")
 }
 
+/// What a storage says of a container that nothing is checked against.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Claim {
+    /// The container's name.
+    pub name: Option<String>,
+    /// The image's name when the container was made.
+    pub image_name: Option<String>,
+    /// The image's id.
+    pub image: Option<String>,
+}
+
+/// Reads what a storage that may be anybody's says of the container of a bundle.
+#[must_use]
+pub fn claim(bundle: &Path, id: &str) -> Option<Claim> {
+    let root = bundle.ancestors().nth(3)?;
+    if bundle != bundle_of(root, id) {
+        return None;
+    }
+    let record = records::container(root, id).ok()?;
+    Some(Claim {
+        name: record.name(),
+        image_name: record.image_name(),
+        image: Some(record.image).filter(|image| Digest::from_hex(image).is_ok()),
+    })
+}
+
 /// What has to be mounted for a container, and the chain that this amounts to.
 struct Expected {
     rootfs: Rootfs,

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::refusal::{Refusal, words};
+use super::rootless;
 use crate::audit::{self, Decision, Sinks, Subject};
 use crate::engine::{Start, Verb};
 use crate::pipeline;
@@ -33,6 +34,10 @@ pub(super) fn judge(
     gate: Result<&GateBin, &Undecided>,
     begun: Instant,
 ) -> Judged {
+    if let Some(user) = rootless::is_rootless(gate) {
+        rootless::record(&user, verb, id, start.as_ref().ok(), begun);
+        return Judged::Start;
+    }
     let now = clock::now();
     let gate = match gate {
         Ok(gate) => gate,

@@ -8,6 +8,7 @@ pub mod hook;
 mod judged;
 pub mod real;
 pub mod refusal;
+mod rootless;
 pub mod runtime;
 
 use std::ffi::{OsStr, OsString};

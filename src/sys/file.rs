@@ -223,6 +223,23 @@ pub fn append_owned(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Appends `bytes` with one write to a file of this process's own user; makes it (mode 0600) if it is not there.
+///
+/// # Errors
+/// The operating system's; `WriteZero` when not all of it was written.
+pub fn append_own(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open(path)?;
+    if !file.metadata()?.is_file() || file.write(bytes)? != bytes.len() {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    Ok(())
+}
+
 /// Writes a new file and waits until its bytes are on disk. Fails if the name is taken.
 ///
 /// # Errors

@@ -21,4 +21,5 @@ pub mod signal;
 pub mod source;
 pub mod statmount;
 pub mod terminal;
+pub mod user;
 pub mod xattr;

@@ -20,6 +20,7 @@ mod support;
 
 use serde::Deserialize;
 use serde_json::json;
+use std::cell::OnceCell;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -31,6 +32,7 @@ use support::command::{Ran, command, run, sh};
 use support::daemon::Daemon;
 use support::image::{EVIL, Image, Node as Entry, script};
 use support::node::Node;
+use support::podman::Podman;
 use support::scratch::Scratch;
 
 /// What `expect.toml` says.
@@ -54,7 +56,8 @@ struct Expect {
     #[serde(default)]
     prepare: String,
     /// `bundle`, where the attack needs a bundle of its own; `declared`, where root says that a bundle of
-    /// its own is `app:1`; `hook`, where a hook is the only gate in front of the latter.
+    /// its own is `app:1`; `hook`, where a hook is the only gate in front of the latter; `podman`, where it
+    /// takes place there.
     #[serde(default)]
     needs: String,
     /// Whether the refusal is on record: not where nothing says any more where records go.
@@ -73,7 +76,7 @@ fn yes() -> bool {
 fn every_attack_succeeds_without_its_rule_and_is_refused_with_it() {
     let attacks = attacks();
     let narrowed = std::env::var_os("VCN_HOOK_ATTACK").is_some();
-    assert!(narrowed || attacks.len() >= 25, "{} attacks", attacks.len());
+    assert!(narrowed || attacks.len() >= 40, "{} attacks", attacks.len());
     let range = Range::new();
     let mut lost = Vec::new();
     for (name, expect) in &attacks {
@@ -147,7 +150,9 @@ struct Range {
     scratch: Scratch,
     daemon: Daemon,
     node: Node,
-    images: Vec<String>,
+    images: Vec<Image>,
+    /// Made for the first attack that needs it.
+    podman: OnceCell<Podman>,
 }
 
 impl Range {
@@ -164,8 +169,8 @@ impl Range {
         for image in &images {
             image.load(&daemon);
         }
-        let images = images.iter().map(|image| image.tag.clone()).collect();
-        let node = Node::new(&scratch, "node", Some(&daemon));
+        let node =
+            Node::new(&scratch, "node", Some(&daemon)).with_storage(&Podman::root_in(&scratch));
         for tag in ["app:1", "dyn:1", "withdrawn:1"] {
             node.notarize(&format!("docker://{tag}"));
         }
@@ -188,7 +193,8 @@ impl Range {
             scratch,
             daemon,
             node,
-            images,
+            images: images.into(),
+            podman: OnceCell::new(),
         }
     }
 
@@ -264,6 +270,16 @@ impl Range {
             .env("MARK", EVIL)
             .env("OFF", if off { "1" } else { "" })
             .env("WORK", &work);
+        if expect.needs == "podman" {
+            let podman = self.podman();
+            if !ungated {
+                podman.gated_by(&self.node.config());
+            }
+            shell
+                .env("PODMAN", podman.script(&work.join("podman")))
+                .env("PODMAN_ROOT", podman.root())
+                .env("BEFORE", podman.before());
+        }
         if expect.needs == "bundle" {
             Bundle::unpacked(&work.join("bundle"), &Image::saying("bundle", EVIL));
             let gate = (!ungated).then(|| self.node.config());
@@ -305,6 +321,17 @@ impl Range {
             .env("CRUN", script("crun"));
     }
 
+    /// Podman with the same images, whose ids are the same.
+    fn podman(&self) -> &Podman {
+        self.podman.get_or_init(|| {
+            let podman = Podman::new(&self.scratch);
+            for image in &self.images {
+                podman.load(image);
+            }
+            podman
+        })
+    }
+
     /// Puts everything back as it was.
     fn reset(&self) {
         let mounted = self.scratch.join("work/bundle/rootfs");
@@ -315,7 +342,11 @@ impl Range {
         copy(&self.scratch.join("template"), self.node.base());
         let _ = fs::remove_dir_all(self.scratch.join("work"));
         for image in &self.images {
-            self.daemon.docker(&["image", "inspect", image]).ok();
+            self.daemon.docker(&["image", "inspect", &image.tag]).ok();
+        }
+        if let Some(podman) = self.podman.get() {
+            podman.ungated();
+            podman.clear();
         }
     }
 }

@@ -5,6 +5,7 @@
 #   EVIL, EVIL_BIN, EVIL_SO     foreign code as a script, a program and a library; each says MARK
 #   WORK                       an empty folder of the attacker's
 #   BEFORE                     if this file exists, it runs just before a start is judged
+#   PODMAN, PODMAN_ROOT        where an attack needs it: podman with a graph root of its own, and that root
 #   OFF                        1 while the rule is off (and the attack must succeed), else empty
 # Images: app:1 (notarized), dyn:1 (notarized, dynamically linked), stranger:1 (never notarized),
 # other:1 (app:1's layers under another config), withdrawn:1 (notarized, then untrusted).
@@ -14,6 +15,7 @@ set -eu
 run() { docker run --rm --network=none "$@"; }
 create() { docker create --network=none "$@"; }
 vcn() { "$VCN" -c "$CONFIG" "$@"; }
+podman() { "$PODMAN" "$@"; }
 image_id() { docker image inspect --format '{{.Id}}' "$1"; }
 
 # The folder of the layer that brought FILE into IMAGE.

@@ -33,6 +33,13 @@ impl Node {
         node.enrolled()
     }
 
+    /// The same with a graph root of Podman's, too.
+    pub fn with_storage(mut self, root: &Path) -> Self {
+        self.storage.push(root.to_path_buf());
+        self.configure("");
+        self
+    }
+
     fn enrolled(self) -> Self {
         let node = self;
         node.vcn(&[

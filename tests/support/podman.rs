@@ -76,6 +76,32 @@ impl Podman {
         }
     }
 
+    /// Where its graph root will be.
+    pub fn root_in(scratch: &Scratch) -> PathBuf {
+        scratch.join("podman/root")
+    }
+
+    /// Writes a script that is this engine's `podman`.
+    pub fn script(&self, path: &Path) -> PathBuf {
+        let line = self.client(&[]);
+        let words: Vec<_> = line
+            .get_args()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        let settings = line.get_envs().filter_map(|(name, value)| {
+            let value = value?.to_string_lossy();
+            Some(format!("export {}='{value}'\n", name.to_string_lossy()))
+        });
+        let text = format!(
+            "#!/bin/sh\n{}exec timeout {} \"$@\"\n",
+            settings.collect::<String>(),
+            words.join(" ")
+        );
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        path.to_path_buf()
+    }
+
     /// Its graph root, as `[engines] storage_roots` names it.
     pub fn root(&self) -> PathBuf {
         self.base.join("root")

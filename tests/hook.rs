@@ -457,7 +457,7 @@ fn a_container_cannot_be_judged_as_another_bundle() {
         assert_eq!(runtime.run(&evil, "ungated").ok(), EVIL);
         evil.edit(|spec| {
             spec["hooks"]["createRuntime"] =
-                json!([{"path": "/bin/sh", "args": ["sh", "-c", forged]}])
+                json!([{"path": "/bin/sh", "args": ["sh", "-c", forged]}]);
         });
         stage.refused(name, runtime.run(&evil, "forged"), "forged", "unreadable");
         // A label that is spelled like runc's own.

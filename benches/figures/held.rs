@@ -105,7 +105,7 @@ impl Held {
     }
 
     /// A bundle on the held rootfs that a runtime can run to its end, again and again.
-    pub fn bundle(&self, name: &str, hook: Option<&Path>) -> PathBuf {
+    pub fn bundle(&self, name: &str, hook: &Value) -> PathBuf {
         let bundle = self.scratch.folder(name);
         let bytes = fs::read(self.bundle.join("config.json")).unwrap();
         let mut spec: Value = serde_json::from_slice(&bytes).unwrap();
@@ -116,10 +116,10 @@ impl Held {
             .cloned()
             .collect();
         spec["mounts"] = json!(mounts);
-        spec["hooks"] = hook.map_or_else(
-            || json!({}),
-            |path| json!({"createRuntime": [{"path": path}]}),
-        );
+        spec["hooks"] = match hook {
+            Value::Null => json!({}),
+            hook => json!({"createRuntime": [hook]}),
+        };
         spec["root"]["readonly"] = json!(true);
         spec["process"]["terminal"] = json!(false);
         let linux = spec["linux"].as_object_mut().unwrap();

@@ -16,11 +16,14 @@ pub struct Runner {
     pub directory: PathBuf,
     /// The exit status that a round must have; another one ends the race.
     pub expected: i32,
+    /// How often a round may be run again before that: Debian's crun now and then fails a run with a hook,
+    /// whatever the hook is.
+    pub patience: usize,
 }
 
-/// The times of one program, one for each round.
+/// The times of one program, one for each round, and how many more runs it took to have them.
 #[derive(Clone, Debug)]
-pub struct Times(Vec<Duration>);
+pub struct Times(Vec<Duration>, usize);
 
 impl Runner {
     pub fn new<const N: usize>(program: impl Into<PathBuf>, arguments: [&str; N]) -> Self {
@@ -29,6 +32,15 @@ impl Runner {
             arguments: arguments.iter().map(Into::into).collect(),
             directory: "/".into(),
             expected: 0,
+            patience: 0,
+        }
+    }
+
+    /// The same, of which a round that fails is run again a few times.
+    pub fn patient(self) -> Self {
+        Self {
+            patience: 5,
+            ..self
         }
     }
 
@@ -42,27 +54,32 @@ impl Runner {
         command
     }
 
-    fn round(&self) -> Duration {
-        let mut command = self.command();
-        let begin = Instant::now();
-        let status = command
-            .status()
-            .unwrap_or_else(|e| panic!("{}: {e}", self.program.display()));
-        let took = begin.elapsed();
-        assert_eq!(
-            status.code(),
-            Some(self.expected),
-            "{} {:?}",
-            self.program.display(),
-            self.arguments
-        );
-        took
+    /// One run as it should be, and how many were not.
+    fn round(&self) -> (Duration, usize) {
+        for failed in 0..=self.patience {
+            let mut command = self.command();
+            let begin = Instant::now();
+            let status = command
+                .status()
+                .unwrap_or_else(|e| panic!("{}: {e}", self.program.display()));
+            let took = begin.elapsed();
+            if status.code() == Some(self.expected) {
+                return (took, failed);
+            }
+            assert!(
+                failed < self.patience,
+                "{} {:?}: {status}",
+                self.program.display(),
+                self.arguments
+            );
+        }
+        unreachable!("the last run returns or panics")
     }
 }
 
 /// Runs every runner once a round.
 pub fn race(runners: &[Runner], rounds: usize) -> Vec<Times> {
-    let mut times = vec![Times(Vec::with_capacity(rounds)); runners.len()];
+    let mut times = vec![Times(Vec::with_capacity(rounds), 0); runners.len()];
     let mut order: Vec<usize> = (0..runners.len()).collect();
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for round in 0..rounds + rounds / 10 {
@@ -73,7 +90,8 @@ pub fn race(runners: &[Runner], rounds: usize) -> Vec<Times> {
             order.swap(at, usize::try_from(state >> 33).unwrap() % (at + 1));
         }
         for &at in &order {
-            let took = runners[at].round();
+            let (took, failed) = runners[at].round();
+            times[at].1 += failed;
             // The first tenth warms caches up and is not counted.
             if round >= rounds / 10 {
                 times[at].0.push(took);
@@ -84,6 +102,11 @@ pub fn race(runners: &[Runner], rounds: usize) -> Vec<Times> {
 }
 
 impl Times {
+    /// How many runs failed and were run again.
+    pub fn failed(&self) -> usize {
+        self.1
+    }
+
     pub fn percentile(&self, percent: usize) -> Duration {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();

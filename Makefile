@@ -40,7 +40,7 @@ bench: build ## Measure, print the ratios, write docs/performance.md
 	cargo bench --locked --profile dev --bench figures
 
 .PHONY: demo
-demo: build ## Notarize an image, start it, watch others be refused; leaves nothing behind; ENGINE=docker|podman
+demo: build ## Notarize an image, start it, watch others be refused; leaves nothing behind; ENGINE=docker|podman|runc|crun
 	@tests/install-needs.sh demo
 	@packaging/demo/demo.sh
 

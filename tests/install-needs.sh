@@ -10,6 +10,8 @@ declare -A build_needs=([cc]=gcc [musl-gcc]=musl-tools)
 declare -A engine_needs=([dockerd]=docker.io [docker]=docker.io [containerd]=containerd [runc]=runc
     [docker-registry]=docker-registry [/bin/busybox]=busybox-static [curl]=curl)
 declare -A podman_needs=([podman]=podman [runc]=runc [docker-registry]=docker-registry [/bin/busybox]=busybox-static)
+declare -A runc_needs=([runc]=runc [/bin/busybox]=busybox-static)
+declare -A crun_needs=([crun]=crun [/bin/busybox]=busybox-static)
 declare -A test_needs=([strace]=strace [crun]=crun [podman]=podman [/usr/libexec/podman/catatonit]=catatonit
     [nginx]=nginx-light [jq]=jq [skopeo]=skopeo [ssh-agent]=openssh-client
     [go]=golang-go [/lib/systemd/systemd-journald]=systemd
@@ -35,6 +37,8 @@ demo)
     case $engine in
     docker) need engine_needs ;;
     podman) need podman_needs ;;
+    runc) need runc_needs ;;
+    crun) need crun_needs ;;
     *) ;; # what it lacks, the demo says itself
     esac
     ;;

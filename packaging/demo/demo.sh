@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # make demo: a notarized image starts, others are refused. Each step is shown as you would type it.
 # Runs on an engine of its own, touches no other, and leaves nothing behind. Which one: the first that
-# this machine has, in the order of the files' names below, or ENGINE=docker|podman|...
+# this machine has of those below, or ENGINE=docker|podman|runc|crun.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -19,7 +19,7 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 #   refer_to TAG          (function) sets ref: how vcn-hook calls the image
 #   to_bring, to_run, to_keep, to_start_kept TAG
 #                         (functions) set words: the commands that are shown and run
-engines=$(cd "$here" && printf '%s\n' engine-*.sh | sed 's/^engine-//; s/\.sh$//')
+engines='docker podman runc crun'
 
 # pick: the engine that was asked for, or the first whose programs are here.
 pick() {

@@ -266,7 +266,7 @@ fn what_could_not_be_decided_has_its_own_exit_code_and_is_never_a_success() {
         (vec!["ledger", "check", &unreachable], 16),
         (
             vec!["notarize", "--ledger", "http://127.0.0.1:9/", &image],
-            64,
+            16,
         ),
         (vec!["notarize", "--ledger", &unreachable, &image], 16),
         (vec!["keygen", "../x"], 64),

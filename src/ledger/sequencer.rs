@@ -269,9 +269,11 @@ impl Sequencer {
                 .lacks(&self.files.public(&file.name.to_string()), file)?;
         }
         let tree = Staging::bytes(&before, &signed, entries);
-        self.files.write(&tree, &new, &signed)?;
         // What the tree state is about to forget must be able to do without it.
-        self.flush()?;
+        self.unsure.sort();
+        self.unsure.dedup();
+        self.files.write(&tree, &new, &signed, &self.unsure)?;
+        self.unsure.clear();
         self.files.rename("tree.new", &self.files.state("tree"))?;
         self.files.sync(&[self.files.directory.join(".state")])?;
         self.publish(&new)?;

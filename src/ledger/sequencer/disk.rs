@@ -38,8 +38,13 @@ pub(crate) trait Disk: fmt::Debug + Send {
     /// Writes a file, overwriting it, and waits for its bytes; its name may still be lost.
     fn write(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), Fault>;
 
-    /// As [`Disk::write`], for several files that are waited for together.
-    fn write_all(&self, files: &[(PathBuf, &[u8], u32)]) -> Result<(), Fault>;
+    /// As [`Disk::write`], for several files, and as [`Disk::sync_directory`], for several
+    /// directories, all of them waited for together.
+    fn write_all(
+        &self,
+        files: &[(PathBuf, &[u8], u32)],
+        directories: &[PathBuf],
+    ) -> Result<(), Fault>;
 
     /// Tells the file of this name from every other one that had the name before or gets it later.
     fn stamp(&self, path: &Path) -> Result<Option<Stamp>, Fault>;
@@ -58,8 +63,11 @@ pub(crate) trait Disk: fmt::Debug + Send {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp(pub(crate) [u64; 4]);
 
-/// Files that are open at the same time.
-const TOGETHER: usize = 64;
+/// Files that are open, and threads that wait, at the same time.
+const TOGETHER: usize = 8;
+
+/// A thread that waits for the disk does nothing else.
+const STACK: usize = 64 * 1024;
 
 /// This machine's disk.
 #[derive(Debug)]
@@ -83,6 +91,49 @@ impl Local {
             });
         written.map_err(Fault::Io)
     }
+
+    fn written_all(&self, files: &[(PathBuf, &[u8], u32)]) -> Result<Vec<File>, Fault> {
+        let written = files
+            .iter()
+            .map(|(path, bytes, mode)| self.written(path, bytes, *mode));
+        written.collect()
+    }
+}
+
+/// Waits for all of them. Each `fsync` ends with a flush of the disk's own cache, and those that
+/// are asked for at the same time share one; so do the commits of the file system's journal.
+fn sync_together(files: &[File]) -> Result<(), Fault> {
+    for file in files {
+        begin_writeback(file);
+    }
+    let Some((first, others)) = files.split_first() else {
+        return Ok(());
+    };
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = others
+            .iter()
+            .map(|file| {
+                let begun = std::thread::Builder::new()
+                    .stack_size(STACK)
+                    .spawn_scoped(scope, || file.sync_all());
+                // Without another thread this one does it, only later.
+                begun.map_err(|_| file)
+            })
+            .collect();
+        let mut synced = first.sync_all();
+        for one in waiting {
+            let one = match one {
+                Ok(thread) => thread.join().unwrap_or_else(|_| {
+                    Err(io::Error::other(
+                        "the thread that waited for the disk has died",
+                    ))
+                }),
+                Err(file) => file.sync_all(),
+            };
+            synced = synced.and(one);
+        }
+        synced.map_err(Fault::Sync)
+    })
 }
 
 impl Disk for Local {
@@ -125,22 +176,20 @@ impl Disk for Local {
         file.sync_all().map_err(Fault::Sync)
     }
 
-    fn write_all(&self, files: &[(PathBuf, &[u8], u32)]) -> Result<(), Fault> {
-        for some in files.chunks(TOGETHER) {
-            let written: Result<Vec<_>, _> = some
-                .iter()
-                .map(|(path, bytes, mode)| self.written(path, bytes, *mode))
-                .collect();
-            let written = written?;
-            // Once all of them are on their way, one commit of the file system's journal has them all.
-            for file in &written {
-                begin_writeback(file);
-            }
-            for file in &written {
-                file.sync_all().map_err(Fault::Sync)?;
-            }
+    fn write_all(
+        &self,
+        files: &[(PathBuf, &[u8], u32)],
+        directories: &[PathBuf],
+    ) -> Result<(), Fault> {
+        let (before, last) = files.split_at(files.len().saturating_sub(TOGETHER));
+        for some in before.chunks(TOGETHER) {
+            sync_together(&self.written_all(some)?)?;
         }
-        Ok(())
+        let mut open = self.written_all(last)?;
+        for directory in directories {
+            open.push(File::open(directory).map_err(Fault::Sync)?);
+        }
+        sync_together(&open)
     }
 
     fn stamp(&self, path: &Path) -> Result<Option<Stamp>, Fault> {

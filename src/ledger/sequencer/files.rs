@@ -20,12 +20,14 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Writes everything that an append needs, under names that nobody reads, and waits for it once.
+    /// Writes everything that an append needs, under names that nobody reads, and waits for it and
+    /// for the names in `directories` once.
     pub(super) fn write(
         &self,
         tree: &[u8],
         files: &[NewFile],
         signed: &[u8],
+        directories: &[PathBuf],
     ) -> Result<(), SequencerError> {
         let mut writes = vec![
             (self.state("tree.new"), tree, PRIVATE_FILE),
@@ -34,7 +36,8 @@ impl Files {
         for (number, file) in files.iter().enumerate() {
             writes.push((self.numbered(number), &file.bytes, PUBLIC_FILE));
         }
-        self.step(&self.state("tree.new"), self.disk.write_all(&writes))
+        let written = self.disk.write_all(&writes, directories);
+        self.step(&self.state("tree.new"), written)
     }
 
     pub(super) fn tile(&self, name: TileName) -> Result<Vec<u8>, SequencerError> {

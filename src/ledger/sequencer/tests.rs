@@ -177,10 +177,17 @@ impl Disk for Ram {
         stopped
     }
 
-    fn write_all(&self, files: &[(PathBuf, &[u8], u32)]) -> Result<(), Fault> {
-        files
+    fn write_all(
+        &self,
+        files: &[(PathBuf, &[u8], u32)],
+        directories: &[PathBuf],
+    ) -> Result<(), Fault> {
+        for (path, bytes, mode) in files {
+            self.write(path, bytes, *mode)?;
+        }
+        directories
             .iter()
-            .try_for_each(|(path, bytes, mode)| self.write(path, bytes, *mode))
+            .try_for_each(|directory| self.sync_directory(directory))
     }
 
     fn stamp(&self, path: &Path) -> Result<Option<Stamp>, Fault> {

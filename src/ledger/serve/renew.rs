@@ -5,14 +5,16 @@
 //! that somebody has published is seen. What an index is, is `index`'s.
 
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Serve, Tell};
 use crate::ledger::index::{self, IndexError, Publish};
 use crate::trust::keys::{SecretKey, Signer};
 
-/// How long the next index waits for more statements: each one costs four writes that are waited for.
+/// How long the next index waits for more statements, and by how much longer than the last one
+/// took: each is a handful of writes that the log's own have to share the disk with.
 const GATHER: Duration = Duration::from_millis(100);
+const SHARE: u32 = 4;
 
 /// How often the note's age and the trust root are looked at.
 const HEARTBEAT: Duration = Duration::from_secs(60);
@@ -72,6 +74,7 @@ pub(super) fn run(serve: &Serve<'_>, bell: &Bell, tell: Tell<'_>) {
     loop {
         let state = bell.wait(longest, |state| state.rung || state.ended);
         longest = HEARTBEAT;
+        let begun = Instant::now();
         if let Err(error) = publish(serve, indexer) {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
             tell(&format!(
@@ -83,7 +86,8 @@ pub(super) fn run(serve: &Serve<'_>, bell: &Bell, tell: Tell<'_>) {
         if state.ended {
             return;
         }
-        bell.wait(GATHER, |state| state.ended);
+        let rest = GATHER.max(begun.elapsed().saturating_mul(SHARE));
+        bell.wait(rest.min(HEARTBEAT), |state| state.ended);
     }
 }
 

@@ -19,6 +19,7 @@
 mod support;
 
 mod append;
+mod engines;
 mod held;
 mod race;
 mod report;
@@ -63,6 +64,7 @@ fn main() {
     decision(&mut report, &scratch, &empty, &maxrss, rounds);
     gate(&mut report, &empty, &maxrss, rounds);
     append::append(&mut report, &scratch);
+    engines::figures(&mut report, rounds / 10);
     size(&mut report);
     report.write(Path::new(PAGE));
 }

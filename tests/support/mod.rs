@@ -18,6 +18,7 @@
 )]
 
 pub mod bundle;
+pub mod burst;
 pub mod command;
 pub mod daemon;
 pub mod image;

@@ -109,7 +109,7 @@ impl Tables {
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
-        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         let text = |name: &str| answer[name].as_str().unwrap().to_owned();
         let seconds = |name: &str| answer[name].as_f64().unwrap();
         Self {

@@ -498,6 +498,35 @@ fn an_images_config_that_is_another_is_refused() {
 }
 
 #[test]
+fn a_graph_root_may_be_called_by_a_symlink_that_is_listed() {
+    let stage = stage();
+    let node = stage.node_with_app("symlink");
+    let alias = stage.scratch.join("alias-of-root");
+    symlink(stage.scratch.folder("real-root"), &alias).unwrap();
+    let listed = fs::read_to_string(node.config()).unwrap();
+    let root = format!("{:?}", stage.podman.root());
+    fs::write(node.config(), listed.replace(&root, &format!("{alias:?}"))).unwrap();
+    node.apply();
+    let archive = node.base().join("app.tar");
+    fs::write(&archive, stage.app.archive()).unwrap();
+    let on_alias = |podman: &Podman, args: &[&str]| {
+        let mut words = podman.command();
+        let at = words.iter().position(|word| word == "--root").unwrap();
+        words[at + 1] = alias.display().to_string();
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        support::command::run(podman.inside(&[&words[..], args].concat()))
+    };
+    on_alias(
+        &stage.podman,
+        &["load", "-q", "-i", archive.to_str().unwrap()],
+    )
+    .ok();
+    for podman in stage.each() {
+        allowed(on_alias(&podman, &["run", "--rm", "app:1"]), &node);
+    }
+}
+
+#[test]
 fn a_graph_root_that_is_not_listed_has_no_identity_to_give() {
     let stage = stage();
     let node = stage.node_with_app("unlisted");

@@ -24,8 +24,8 @@ enum Kind {
     Storage {
         /// The directory for what a reboot may take.
         run: PathBuf,
-        /// How the engine calls the two.
-        given: [PathBuf; 2],
+        /// How the engine may call either, and what that really is.
+        given: Vec<(PathBuf, PathBuf)>,
     },
 }
 
@@ -48,16 +48,16 @@ impl Home {
         }
     }
 
-    /// A graph root of containers/storage and its run root, as the engine calls them.
+    /// A graph root of containers/storage, the names that it may be called by, and its run root as the
+    /// engine calls it.
     #[must_use]
-    pub fn storage(root: PathBuf, run: PathBuf) -> Self {
-        let real = |path: &PathBuf| lookup::real(path).unwrap_or_else(|_| path.clone());
+    pub fn storage(root: PathBuf, names: &[PathBuf], run: PathBuf) -> Self {
+        let real = run.canonicalize().unwrap_or_else(|_| run.clone());
+        let names = names.iter().map(|name| (name.clone(), root.clone()));
+        let given = names.chain([(run, real.clone())]).collect();
         Self {
-            root: real(&root),
-            kind: Kind::Storage {
-                run: real(&run),
-                given: [root, run],
-            },
+            root,
+            kind: Kind::Storage { run: real, given },
         }
     }
 
@@ -94,10 +94,10 @@ impl Home {
     /// A path that the engine wrote down, without the symlinks by which it calls its roots.
     fn without_alias<'a>(&self, source: &'a Path) -> Cow<'a, Path> {
         let given = match &self.kind {
-            Kind::Nobody | Kind::Docker => &[][..],
+            Kind::Docker | Kind::Nobody => &[][..],
             Kind::Storage { given, .. } => given,
         };
-        let mut real = given.iter().zip(self.roots()).filter_map(|(given, real)| {
+        let mut real = given.iter().filter_map(|(given, real)| {
             let inside = source.strip_prefix(given).ok()?;
             Some(real.join(inside))
         });
@@ -182,7 +182,7 @@ mod tests {
     }
 
     fn storage(root: &Path) -> Home {
-        Home::storage(root.join("graph"), root.join("run"))
+        Home::storage(root.join("graph"), &[], root.join("run"))
     }
 
     #[test]
@@ -303,12 +303,12 @@ mod tests {
                 false,
             ),
             (
-                Home::storage(root.join("graph"), root.join("alias")),
+                Home::storage(root.join("graph"), &[], root.join("alias")),
                 "alias/overlay-containers/abc/userdata/hosts",
                 true,
             ),
             (
-                Home::storage(root.join("graph"), root.join("alias")),
+                Home::storage(root.join("graph"), &[], root.join("alias")),
                 "alias/overlay-containers/abc/userdata/hostname",
                 false,
             ),

@@ -27,10 +27,10 @@ use crate::verdict::{ReasonCode, Undecided};
 pub use pause::may_be_pause;
 pub use records::big_data_path;
 
-/// Where a container's files are: a graph root, as the engine calls it and as it really is.
+/// Where a container's files are: a graph root as it really is, and every way that it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
-    given: PathBuf,
+    given: Vec<PathBuf>,
     root: PathBuf,
 }
 
@@ -43,18 +43,20 @@ impl Layout {
         if bundle != bundle_of(given, id) || !is_listed(given, roots) {
             return None;
         }
-        Some(Self {
-            given: given.to_path_buf(),
-            root: real(given).ok()?,
-        })
+        let root = given.canonicalize().ok()?;
+        // Podman goes by the name that it was given, and runc remembers the real one.
+        let same = |listed: &&PathBuf| listed.canonicalize().is_ok_and(|real| real == root);
+        let given = std::iter::once(given.to_path_buf());
+        let given = given.chain(roots.iter().filter(same).cloned()).collect();
+        Some(Self { given, root })
     }
 
     /// A path that the engine wrote down, without the symlinks by which it calls its root.
     fn real(&self, path: &Path) -> PathBuf {
-        match path.strip_prefix(&self.given) {
-            Ok(inside) => self.root.join(inside),
-            Err(_) => path.to_path_buf(),
-        }
+        let mut inside = self.given.iter().filter_map(|g| path.strip_prefix(g).ok());
+        inside
+            .next()
+            .map_or_else(|| path.to_path_buf(), |inside| self.root.join(inside))
     }
 }
 
@@ -139,7 +141,7 @@ pub fn identify(
         },
         first_start: !state.started,
         pause: false,
-        home: Home::storage(layout.given.clone(), state.run_root),
+        home: Home::storage(layout.root.clone(), &layout.given, state.run_root),
         image_config,
         rootfs,
         bundle,

@@ -7,6 +7,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"log"
@@ -26,9 +27,9 @@ func must(err error) {
 }
 
 func hash(text string) (h tlog.Hash) {
-	bytes, err := base64.StdEncoding.DecodeString(text)
+	decoded, err := base64.StdEncoding.DecodeString(text)
 	must(err)
-	if copy(h[:], bytes) != tlog.HashSize {
+	if copy(h[:], decoded) != tlog.HashSize {
 		log.Fatalf("not a hash: %s", text)
 	}
 	return h
@@ -86,6 +87,27 @@ func main() {
 		log.Fatalf("root %v, checkpoint of %v", computed, root)
 	}
 
+	// Every hash tile on disk is the one that Go computes, and none is missing.
+	tiles := 0
+	for _, tile := range tlog.NewTiles(8, 0, size) {
+		// Go also names the narrower tiles that smaller trees had.
+		if tile.W < 256 && int64(tile.W) != (size>>(8*tile.L))%256 {
+			continue
+		}
+		name := fmt.Sprintf("tile/%d/%03d", tile.L, tile.N)
+		if tile.W < 256 {
+			name += fmt.Sprintf(".p/%d", tile.W)
+		}
+		data, err := tlog.ReadTileData(tile, reader)
+		must(err)
+		found, err := os.ReadFile(filepath.Join(dir, name))
+		must(err)
+		if !bytes.Equal(data, found) {
+			log.Fatalf("%s is another tile", name)
+		}
+		tiles++
+	}
+
 	checked := 0
 	for input := bufio.NewScanner(os.Stdin); input.Scan(); checked++ {
 		fields := strings.Fields(input.Text())
@@ -104,5 +126,5 @@ func main() {
 			log.Fatalf("what is %q", fields[0])
 		}
 	}
-	fmt.Printf("%d entries, %d proofs\n", size, checked)
+	fmt.Printf("%d entries, %d tiles, %d proofs\n", size, tiles, checked)
 }

@@ -6,9 +6,9 @@
 //! kernel has just these layers mounted. What the records look like is
 //! `records`', whether it has run before is `libpod`'s to say.
 
-mod libpod;
+pub mod libpod;
 mod pause;
-mod records;
+pub mod records;
 
 use std::path::{Path, PathBuf};
 

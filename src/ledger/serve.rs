@@ -9,7 +9,7 @@ mod append;
 mod condition;
 mod connection;
 mod files;
-mod message;
+pub mod message;
 mod recent;
 mod refusal;
 mod renew;

@@ -19,10 +19,11 @@ const RUN_ROOT: &str = "/run/containers/storage";
 
 /// What Podman knows of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct State {
-    pub(super) started: bool,
+pub struct State {
+    /// Whether it has ever run.
+    pub started: bool,
     /// The root of what a reboot may take.
-    pub(super) run_root: PathBuf,
+    pub run_root: PathBuf,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -49,7 +50,9 @@ fn read(path: &Path, id: &str) -> Result<Option<Vec<u8>>, BoltError> {
     Db::open(path)?.read(read)
 }
 
-fn parse(bytes: &[u8], id: &str) -> State {
+/// Parses the state of container `id`; whatever is wrong with it, the container counts as never started.
+#[must_use]
+pub fn parse(bytes: &[u8], id: &str) -> State {
     let record: Record = serde_json::from_slice(bytes).unwrap_or_default();
     let started = !record.started_time.is_empty() && record.started_time != NEVER;
     let suffix = Path::new("overlay-containers").join(id).join("userdata");

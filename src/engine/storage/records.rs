@@ -25,13 +25,14 @@ const LAYERS: [&str; 2] = ["layers.json", "volatile-layers.json"];
 
 /// The parts of a container's record that are read.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(super) struct Container {
-    pub(super) id: String,
+pub struct Container {
+    /// Its id.
+    pub id: String,
     /// The image's id, which is the digest of its config; empty without an image.
     #[serde(default)]
-    pub(super) image: String,
+    pub image: String,
     /// The container's own layer.
-    pub(super) layer: String,
+    pub layer: String,
     #[serde(default)]
     names: Vec<String>,
     /// JSON of the engine's own.
@@ -48,12 +49,14 @@ struct Metadata {
 
 impl Container {
     /// The name that people know the container by.
-    pub(super) fn name(&self) -> Option<String> {
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
         self.names.first().cloned()
     }
 
     /// The image's name when the container was made.
-    pub(super) fn image_name(&self) -> Option<String> {
+    #[must_use]
+    pub fn image_name(&self) -> Option<String> {
         let metadata: Metadata = serde_json::from_str(&self.metadata).ok()?;
         metadata.image_name
     }
@@ -87,13 +90,15 @@ pub(super) fn container(root: &Path, id: &str) -> Result<Container, Undecided> {
 
 /// A layer's record as it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct LayerRecord {
-    id: String,
+pub struct LayerRecord {
+    /// Its id, and its directory's name.
+    pub id: String,
+    /// The layer below it.
     #[serde(default)]
-    parent: Option<String>,
+    pub parent: Option<String>,
     /// Of what was unpacked; absent for a container's own layer.
     #[serde(default, rename = "diff-digest")]
-    diff: Option<Digest>,
+    pub diff: Option<Digest>,
 }
 
 /// A layer, and where it is.
@@ -187,7 +192,8 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path, what: &str) -> Result<Vec<T>,
 }
 
 /// Parses a file of records.
-pub(super) fn parse<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Option<Vec<T>> {
+#[must_use]
+pub fn parse<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Option<Vec<T>> {
     // Go writes an empty list as `null`.
     serde_json::from_slice::<Option<Vec<T>>>(bytes)
         .ok()

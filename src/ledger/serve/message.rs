@@ -12,9 +12,12 @@ const MAX_HEADERS: usize = 64;
 
 /// What is asked to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Method {
+pub enum Method {
+    /// A file is read.
     Get,
+    /// Only what would be said of it.
     Head,
+    /// A statement is appended.
     Post,
     /// Known to HTTP or not; nothing here allows it.
     Other,
@@ -22,24 +25,28 @@ pub(super) enum Method {
 
 /// The head of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Head {
-    pub(super) method: Method,
+pub struct Head {
+    /// What is to be done.
+    pub method: Method,
     /// The path as it was sent: neither decoded nor shortened.
-    pub(super) path: String,
+    pub path: String,
     /// Bytes of the body that follows.
-    pub(super) length: Option<u64>,
+    pub length: Option<u64>,
     /// The client closes the connection after the answer, or cannot keep one.
-    pub(super) last: bool,
+    pub last: bool,
     /// The client waits for a word before it sends the body.
-    pub(super) waits: bool,
-    pub(super) if_none_match: Option<String>,
-    pub(super) if_range: Option<String>,
-    pub(super) range: Option<String>,
+    pub waits: bool,
+    /// The etags that the client has.
+    pub if_none_match: Option<String>,
+    /// The etag that a range is to be of.
+    pub if_range: Option<String>,
+    /// The part that is wanted.
+    pub range: Option<String>,
 }
 
 /// Why a head is not answered as it wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HeadError {
+pub enum HeadError {
     /// It is not HTTP, or could be read in two ways.
     Malformed(&'static str),
     /// More header lines than any client needs.
@@ -54,7 +61,10 @@ pub(super) enum HeadError {
 
 impl Head {
     /// Reads a head off the beginning of `bytes`, and says how long it is; `None` when more is to come.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, HeadError> {
+    ///
+    /// # Errors
+    /// [`HeadError`].
+    pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, HeadError> {
         let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut lines);
         let length = match request.parse(bytes) {

@@ -9,6 +9,8 @@ DESTDIR ?=
 PREFIX  ?= /usr/local
 BUILD   := $(or $(CARGO_TARGET_DIR),target)
 BINARY  := $(BUILD)/$(TARGET)/release/vcn-hook
+FUZZ_ENV = $(if $(CARGO_TARGET_DIR),CARGO_TARGET_DIR=$(abspath $(CARGO_TARGET_DIR))/fuzz)
+FUZZ    := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR)/fuzz,fuzz/target)/x86_64-unknown-linux-gnu/release/fuzz
 export VCN_HOOK_BIN = $(abspath $(BINARY))
 
 .PHONY: help
@@ -27,8 +29,14 @@ check: ## Format, lints, unit tests, architecture; no root, under two minutes
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --lib --test architecture
 
+.PHONY: fuzz-smoke
+fuzz-smoke: ## Fuzz each parser of outside bytes for ten seconds; stable Rust, no root
+	@tests/install-needs.sh fuzz
+	cd fuzz && $(FUZZ_ENV) cargo build --locked --release
+	$(FUZZ) smoke
+
 .PHONY: test
-test: build ## Everything, on real engines; needs root, installs what it lacks
+test: build fuzz-smoke ## Everything, on real engines; needs root, installs what it lacks
 	@tests/install-needs.sh test
 	cargo test --locked --doc
 	cargo test --locked --no-fail-fast --tests

@@ -349,6 +349,20 @@ fn a_hash_alone_vouches_for_a_file_and_for_no_image() {
 }
 
 #[test]
+fn a_hash_alone_does_not_replace_an_image_that_was_notarized() {
+    let machine = Sandbox::enrolled();
+    let (image, config) = machine.layout("app", "one");
+    machine.ok(&["notarize", &image]);
+    let answer = machine.run(&["notarize", "--hash", &config.hex()]);
+    assert_eq!(answer.code, 1, "{}", answer.stdout);
+    let said = "by its hash alone it would start nowhere any more; notarize the image itself";
+    assert!(answer.stderr.contains(said), "{}", answer.stderr);
+    assert_eq!(machine.run(&["verify", &image]).code, 0);
+    machine.ok(&["untrust", "--hash", &config.hex()]);
+    assert_eq!(machine.run(&["verify", &image]).code, 1);
+}
+
+#[test]
 fn an_expired_note_decides_nothing() {
     let machine = Sandbox::enrolled();
     let (image, _) = machine.layout("app", "one");

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# install-needs.sh build|test|bench|demo: installs what that target needs and this machine lacks.
+# install-needs.sh build|fuzz|test|bench|demo: installs what that target needs and this machine lacks.
 # Installs nothing that is there, starts no service, and leaves no policy file of its own behind.
 set -euo pipefail
 
-want=${1:?usage: install-needs.sh build|test|bench|demo}
+want=${1:?usage: install-needs.sh build|fuzz|test|bench|demo}
 
 # command or file -> Debian package
 declare -A build_needs=([cc]=gcc [musl-gcc]=musl-tools)
+declare -A fuzz_needs=([c++]=g++)
 declare -A engine_needs=([dockerd]=docker.io [docker]=docker.io [containerd]=containerd [runc]=runc
     [docker-registry]=docker-registry [/bin/busybox]=busybox-static [curl]=curl)
 declare -A podman_needs=([podman]=podman [runc]=runc [docker-registry]=docker-registry [/bin/busybox]=busybox-static)
@@ -31,6 +32,7 @@ need() { # need NAME_OF_TABLE
 need build_needs
 case $want in
 build) ;;
+fuzz) need fuzz_needs ;;
 demo)
     # The engine that was asked for, else one that is here, else Docker.
     engine=${ENGINE:-$("$(dirname "$0")/../packaging/demo/demo.sh" --which 2>/dev/null || echo docker)}
@@ -42,11 +44,11 @@ demo)
     *) ;; # what it lacks, the demo says itself
     esac
     ;;
-test | bench) need engine_needs && need test_needs ;;
+test | bench) need fuzz_needs && need engine_needs && need test_needs ;;
 *) echo "install-needs.sh: unknown target '$want'" >&2 && exit 64 ;;
 esac
 # The busybox of Debian's `busybox` package is dynamic; images are made of the static one.
-if [ "$want" != build ] && [ -e /bin/busybox ] && ldd /bin/busybox >/dev/null 2>&1; then
+if [ "$want" != build ] && [ "$want" != fuzz ] && [ -e /bin/busybox ] && ldd /bin/busybox >/dev/null 2>&1; then
     missing+=(busybox-static)
 fi
 

@@ -10,10 +10,12 @@ use vcn_hook::cli::decisions;
 use vcn_hook::cli::escape::{self, Escaped};
 use vcn_hook::cli::images::daemon::{Inspected, read_head};
 use vcn_hook::engine::docker_files::{Record, chain_of, config_of, digest, repositories, word};
+use vcn_hook::engine::storage::{libpod, records};
 use vcn_hook::engine::{RuntimeKind, bundle, state};
 use vcn_hook::image::digest::{ChainId, Digest};
 use vcn_hook::image::reference::{ImageName, Name, Reference};
 use vcn_hook::image::subjects::{self, Blobs, SubjectOf};
+use vcn_hook::ledger::serve::message::Head;
 
 use super::{MEMORY, Target};
 
@@ -108,6 +110,52 @@ pub const DOCKER_FILES: Target = Target {
         "docker-files",
         "config.v2.json, layerdb, repositories.json, image configs",
         docker_files,
+    )
+};
+
+pub const PODMAN_FILES: Target = Target {
+    words: &[
+        "\"id\":\"",
+        "\"image\":\"",
+        "\"layer\":\"",
+        "\"names\":[",
+        "\"metadata\":\"{\\\"image-name\\\":",
+        "\"parent\":",
+        "\"diff-digest\":\"sha256:",
+        "\"startedTime\":\"0001-01-01T00:00:00Z\"",
+        "\"runDir\":\"/run/",
+        "null",
+    ],
+    longest: 16 << 10,
+    ..Target::new(
+        "podman-files",
+        "containers.json, layers.json, Podman's own state",
+        podman_files,
+    )
+};
+
+pub const REQUEST: Target = Target {
+    words: &[
+        "POST /add HTTP/1.1\r\n",
+        "GET /checkpoint HTTP/1.1\r\n",
+        "Host: a\r\n",
+        "Content-Length: ",
+        "\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Expect: 100-continue\r\n",
+        "Connection: close\r\n",
+        "Range: bytes=",
+        "http://x/",
+        " HTTP/1.0\r\n",
+        "\n",
+        " ",
+        ",",
+    ],
+    made: Some(requests),
+    ..Target::new(
+        "request",
+        "the head of a request to a ledger's server",
+        request,
     )
 };
 
@@ -302,6 +350,77 @@ fn docker_files(bytes: &[u8]) -> bool {
         "bytes of another digest"
     );
     accepted | chain_of(bytes, &this).is_some() | config_of(bytes, &this).is_some()
+}
+
+fn podman_files(bytes: &[u8]) -> bool {
+    // What has numbers that no type holds, in parts that nobody reads, cannot be counted here.
+    let Ok(value) = serde_json::from_slice::<Value>(bytes) else {
+        let _ = (
+            records::parse::<records::Container>(bytes),
+            libpod::parse(bytes, "1a"),
+        );
+        return false;
+    };
+    let written = value.as_array().map_or(0, Vec::len);
+    let mut accepted = false;
+    if let Some(containers) = records::parse::<records::Container>(bytes) {
+        assert_eq!(containers.len(), written, "a container is left out");
+        for container in &containers {
+            let _ = (container.name(), container.image_name());
+        }
+        accepted = !containers.is_empty();
+    }
+    if let Some(layers) = records::parse::<records::LayerRecord>(bytes) {
+        assert_eq!(layers.len(), written, "a layer is left out");
+        accepted |= !layers.is_empty();
+    }
+    let state = libpod::parse(bytes, "1a");
+    if value.is_object() && state.started {
+        let time = value["startedTime"].as_str().unwrap_or_default();
+        assert!(
+            !time.is_empty() && !time.starts_with("0001-01-01T00:00:00Z"),
+            "started at no time"
+        );
+    }
+    accepted | state.started
+}
+
+fn requests() -> Vec<(&'static str, Vec<u8>)> {
+    let post = "POST /add HTTP/1.1\r\nHost: ledger.example\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello";
+    let get = "GET /tile/entries/000.p/3 HTTP/1.1\r\nHost: a\r\nRange: bytes=10-\r\nIf-None-Match: \"x\"\r\n\r\n";
+    let old = "HEAD http://ledger.example/checkpoint HTTP/1.0\r\n\r\n";
+    [("post", post), ("get", get), ("old", old)]
+        .map(|(name, text)| (name, text.as_bytes().to_vec()))
+        .into()
+}
+
+fn request(bytes: &[u8]) -> bool {
+    let Ok(Some((head, length))) = Head::parse(bytes) else {
+        return false;
+    };
+    assert!(length <= bytes.len() && bytes[..length].ends_with(b"\n"));
+    let text = String::from_utf8_lossy(&bytes[..length]).to_ascii_lowercase();
+    // Where two lengths could be read, a proxy and we may read different requests.
+    let lengths: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("content-length:"))
+        .collect();
+    match lengths[..] {
+        [] => assert_eq!(head.length, None),
+        [one] => assert_eq!(head.length, one.trim().parse().ok(), "another length"),
+        _ => panic!("two lengths are accepted"),
+    }
+    assert!(
+        !text.contains("\ntransfer-encoding:"),
+        "chunks are accepted"
+    );
+    assert!(
+        !head
+            .path
+            .bytes()
+            .any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control())
+    );
+    true
 }
 
 fn docker_answer(bytes: &[u8]) -> bool {

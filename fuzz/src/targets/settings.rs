@@ -9,8 +9,8 @@ use vcn_hook::image::identity::{EngineKind, Identity};
 use vcn_hook::policy::decide::{Case, decide};
 use vcn_hook::policy::facts::Facts;
 use vcn_hook::policy::gatebin::{
-    AllowRule, Engines, GateBin, Mode, MountAllow, Response, Rules, Runtimes, SignerRule, Trust,
-    UpperAllow,
+    AllowRule, Bundle, Engines, GateBin, Mode, MountAllow, Response, Rules, Runtimes, SignerRule,
+    Trust, UpperAllow,
 };
 use vcn_hook::trust::keys::Signer as _;
 use vcn_hook::verdict::{Reason, ReasonCode, Verdict};
@@ -115,7 +115,7 @@ fn config(bytes: &[u8]) -> bool {
 fn image() -> Identity {
     Identity {
         config: Digest::of(b"config"),
-        chain: ChainId::from_digest(Digest::of(b"chain")),
+        chain: Some(ChainId::from_digest(Digest::of(b"chain"))),
         manifest: None,
         engine: EngineKind::Docker,
     }
@@ -161,6 +161,10 @@ fn original() -> GateBin {
             veto: None,
             unsupported: Response::Deny,
         },
+        bundles: vec![Bundle {
+            path: PathBuf::from("/srv/bundle"),
+            config: Digest::of(b"config"),
+        }],
         floor: vec![Digest::of(b"pause")],
         rules: Rules {
             upper_allow: vec![UpperAllow {
@@ -208,7 +212,7 @@ fn gate_bin(bytes: &[u8]) -> bool {
         log_index: 9,
         target,
     };
-    let chain = Some(*image.chain.digest());
+    let chain = image.chain.as_ref().map(|chain| *chain.digest());
     let facts = Facts::none();
     let verdict = |records: Result<&[Record], &Reason>, freshness: Result<(), &Reason>| {
         decide(
@@ -218,6 +222,7 @@ fn gate_bin(bytes: &[u8]) -> bool {
                 records,
                 freshness,
                 chain_of_config: None,
+                pause: false,
                 facts: &facts,
                 now: 1_800_000_000,
             },

@@ -26,6 +26,9 @@ use crate::image::reference::{Reference, ReferenceError};
 use crate::image::subjects::{ImageSubjects, Subject, SubjectOf};
 use crate::sys::file::open_regular;
 
+/// The kind of an image of which nothing but a digest was given.
+pub const BARE: &str = "hash";
+
 /// Where images are looked for.
 #[derive(Clone, Copy)]
 pub struct Sources<'a> {
@@ -99,7 +102,7 @@ pub fn resolve_hash(text: &str, name: Option<&str>) -> Result<ImageSubjects, Fai
         of,
     };
     Ok(ImageSubjects {
-        kind: "hash",
+        kind: BARE,
         subjects: meanings.into_iter().map(subject).collect(),
         name,
         size: 0,

@@ -22,7 +22,7 @@ use super::view;
 use crate::allowlist::record::Status;
 use crate::image::digest::Digest;
 use crate::image::subjects::{self, ImageSubjects, SubjectOf};
-use crate::ledger::statement::{self, EntryError, SignError, Statement, Subject};
+use crate::ledger::statement::{self, EntryError, SignError, Statement, Subject, SubjectKind};
 use crate::trust::keys::Signer;
 use crate::trust::root::TrustRoot;
 use crate::verdict::{Reason, ReasonCode, exit};
@@ -126,6 +126,9 @@ fn drafts(
     let mut drafts = Vec::with_capacity(images.len());
     for (asked, image) in images {
         let covers = covered(target, status, &image)?;
+        if status == Status::Trusted && image.kind == images::BARE {
+            keeps_layers(target, &image)?;
+        }
         for subject in &covers {
             let points_at = subject.kind.target();
             let earlier = *targets.entry(subject.key()).or_insert(points_at);
@@ -146,6 +149,27 @@ fn drafts(
         });
     }
     Ok(drafts)
+}
+
+/// Refuses to vouch for a bare hash in place of a statement that says which layers it stands for.
+///
+/// The newer one would replace it, and an image whose layers nobody names starts nowhere.
+fn keeps_layers(target: &Target, image: &ImageSubjects) -> Result<(), Failure> {
+    let digests: HashSet<Digest> = image.subjects.iter().map(|s| s.digest).collect();
+    let named = History::open(target.log(), target.root())?.naming(&digests)?;
+    let mut subjects = named.iter().flat_map(|entry| &entry.statement.subjects);
+    let with_layers = subjects.find(|subject| {
+        let chain = matches!(subject.kind, SubjectKind::Config { chain: Some(_) });
+        chain && digests.contains(&subject.digest)
+    });
+    with_layers.map_or(Ok(()), |subject| {
+        let text = format!(
+            "nothing was stated: the ledger knows the layers of {}, and by its hash alone it would \
+             start nowhere any more; notarize the image itself",
+            subject.digest
+        );
+        Err(Failure::new(exit::FAILURE, text))
+    })
 }
 
 /// Puts the drafts into as few rounds as can be: the entries of one round speak of different

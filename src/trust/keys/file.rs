@@ -25,6 +25,9 @@ const MAX_KEY_SIZE: usize = 16 * 1024;
 /// bcrypt rounds for a passphrase: what ssh-keygen has taken since OpenSSH 9.4.
 const ROUNDS: u32 = 24;
 
+/// The most rounds that are waited for, about a minute of them: a file may ask for a year.
+const MAX_ROUNDS: u32 = 4096;
+
 /// Opens a private key. Its name is its comment, or the file's name if that cannot be a name.
 ///
 /// # Errors
@@ -56,6 +59,11 @@ pub fn parse_private(
         return Err(KeyError::Algorithm(path.to_owned(), found));
     }
     let key = if parsed.is_encrypted() {
+        if matches!(parsed.kdf(), Kdf::Bcrypt { rounds, .. } if *rounds > MAX_ROUNDS) {
+            let what =
+                "its passphrase takes more than 4096 rounds to check; see 'ssh-keygen -p -a'";
+            return Err(KeyError::Format(path.to_owned(), what));
+        }
         let secret = passphrase
             .ask(path)
             .ok_or_else(|| KeyError::PassphraseNeeded(path.to_owned()))?;

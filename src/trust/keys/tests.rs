@@ -3,13 +3,15 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use ssh_key::private::{KeypairData, SkEd25519};
 use ssh_key::{LineEnding, PrivateKey};
 use zeroize::Zeroizing;
 
 use super::{
     CommandKey, KeyError, KeyFolder, KeyReference, KeySources, SecretKey, Signer, generate, open,
-    public_path, read_public,
+    parse_private, public_path, read_public,
 };
 use crate::sys::file::read_capped;
 
@@ -210,6 +212,32 @@ fn a_file_whose_halves_differ_is_refused() {
         matches!(opened, Err(KeyError::Format(_, "its halves differ"))),
         "{opened:?}"
     );
+}
+
+#[test]
+fn a_file_that_asks_for_a_year_of_rounds_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("slow");
+    generate(&path, "slow", Some("secret")).unwrap();
+    let text = String::from_utf8(read_capped(&path, 4096).unwrap()).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    let (first, last) = (lines.remove(0), lines.pop().unwrap());
+    let mut bytes = BASE64.decode(lines.concat()).unwrap();
+    // The last field of the bcrypt options: salt of 16 bytes, then the rounds.
+    let rounds = b"bcrypt".len() + 4 + 4 + 16;
+    let at = bytes.windows(6).position(|part| part == b"bcrypt").unwrap() + rounds;
+    assert_eq!(bytes[at..at + 4], 24_u32.to_be_bytes());
+    bytes[at..at + 4].copy_from_slice(&u32::MAX.to_be_bytes());
+    let encoded = BASE64.encode(bytes);
+    let lines = encoded.as_bytes().chunks(70).map(String::from_utf8_lossy);
+    let text = format!(
+        "{first}\n{}\n{last}\n",
+        lines.collect::<Vec<_>>().join("\n")
+    );
+    let refused = parse_private(&path, text.as_bytes(), &mut |_: &Path| {
+        panic!("nobody is asked")
+    });
+    assert!(matches!(refused, Err(KeyError::Format(_, what)) if what.contains("rounds")));
 }
 
 #[test]

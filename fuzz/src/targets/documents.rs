@@ -12,6 +12,7 @@ use vcn_hook::cli::images::daemon::{Inspected, read_head};
 use vcn_hook::engine::docker_files::{Record, chain_of, config_of, digest, repositories, word};
 use vcn_hook::engine::storage::{libpod, records};
 use vcn_hook::engine::{RuntimeKind, bundle, state};
+use vcn_hook::gate::hook;
 use vcn_hook::image::digest::{ChainId, Digest};
 use vcn_hook::image::reference::{ImageName, Name, Reference};
 use vcn_hook::image::subjects::{self, Blobs, SubjectOf};
@@ -84,7 +85,7 @@ pub const RUNTIME_STATE: Target = Target {
     longest: 32 << 10,
     ..Target::new(
         "runtime-state",
-        "what runc and crun remember of a container",
+        "what runc and crun remember of a container, and tell their hooks",
         runtime_state,
     )
 };
@@ -311,7 +312,23 @@ fn runtime_state(bytes: &[u8]) -> bool {
             value["bundle"].as_str().unwrap_or_default()
         );
     }
-    both.iter().any(Option::is_some)
+    let hook = hook::parse(bytes);
+    if let Ok(state) = &hook {
+        let safe = |b: u8| b.is_ascii_alphanumeric() || b"_+-.".contains(&b);
+        let id = state.id();
+        assert!(
+            id.bytes().all(safe) && !["", ".", ".."].contains(&id.as_str()),
+            "an id that leads elsewhere"
+        );
+        if value.is_object() {
+            assert_eq!(Some(id.as_str()), value["id"].as_str());
+            assert_eq!(
+                Some(state.bundle().as_os_str()),
+                value["bundle"].as_str().map(AsRef::as_ref)
+            );
+        }
+    }
+    both.iter().any(Option::is_some) | hook.is_ok()
 }
 
 fn docker_files(bytes: &[u8]) -> bool {

@@ -14,11 +14,14 @@ use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use support::bundle::{Bundle, Runtime};
-use support::command::Ran;
+use support::command::{Ran, sh};
 use support::daemon::Daemon;
 use support::image::{EVIL, Image, SAYS};
 use support::node::Node;
+use support::program;
 use support::scratch::Scratch;
 
 /// A node on which `app:1` may be notarized from its archive, and the runtimes in front of which it stands.
@@ -324,6 +327,80 @@ fn an_overlay_of_dockers_layers_is_bound_to_its_image() {
             stage.refused(runtime.run(&bundle, "swapped"), "unbound");
             bundle.unmount();
         }
+    }
+}
+
+#[test]
+fn an_overlay_of_containerds_snapshots_is_bound_to_its_image() {
+    let stage = Stage::new("bundle-ctr");
+    let root = stage.scratch.join("containerd");
+    let containerd = Containerd::start(&stage.scratch, &root);
+    let archive = stage.scratch.join("app.tar");
+    containerd.ctr(&["images", "import", archive.to_str().unwrap()]);
+    containerd.ctr(&["snapshots", "prepare", "mine", &stage.app.chain()]);
+    let lowers = containerd.ctr(&["snapshots", "mounts", "/none", "mine"]);
+    let lowers = lowers.split("lowerdir=").nth(1).unwrap();
+    let lowers: Vec<PathBuf> = lowers.trim().split(':').map(PathBuf::from).collect();
+
+    let bundle = Bundle::empty(&stage.scratch.join("bundle"));
+    let said = bundle.declared(&stage.app.id());
+    // The node's own configuration ends within the section of engines.
+    stage.node.configure("");
+    let mut text = fs::read_to_string(stage.node.config()).unwrap();
+    text.push_str(&format!("containerd_roots = [{root:?}]\n{said}"));
+    fs::write(stage.node.config(), text).unwrap();
+    stage.node.apply();
+    stage.node.notarize(&stage.archive());
+    let runc = &stage.runtimes[0];
+    bundle.mount(&lowers);
+    assert_eq!(runc.run(&bundle, "bound").ok(), SAYS);
+    let last = stage.last();
+    assert_eq!(
+        [&last["chain"], &last["unbound"]],
+        [&json!(stage.app.chain()), &Value::Null],
+        "{last:#}"
+    );
+    bundle.unmount();
+    for lowers in [&lowers[1..], &[&lowers[1..], &lowers[..1]].concat()] {
+        bundle.mount(lowers);
+        stage.refused(runc.run(&bundle, "swapped"), "unbound");
+        bundle.unmount();
+    }
+}
+
+/// A containerd of its own, without Docker.
+struct Containerd {
+    socket: String,
+}
+
+impl Containerd {
+    fn start(scratch: &Scratch, root: &Path) -> Self {
+        let at = |name: &str| scratch.join(name).display().to_string();
+        let config = at("containerd.toml");
+        let socket = at("c.sock");
+        let text = format!(
+            "version = 2\nroot = {root:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
+             [grpc]\naddress = {socket:?}\n",
+            at("containerd-state")
+        );
+        fs::write(&config, text).unwrap();
+        let child = Command::new(program("containerd"))
+            .args(["-c", &config])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        scratch.adopt("containerd", child);
+        let begun = Instant::now();
+        while !sh(program("ctr"), &["-a", &socket, "version"]).code.eq(&0) {
+            assert!(begun.elapsed() < Duration::from_secs(30), "no containerd");
+        }
+        Self { socket }
+    }
+
+    #[track_caller]
+    fn ctr(&self, words: &[&str]) -> String {
+        sh(program("ctr"), &[&["-a", &self.socket], words].concat()).ok()
     }
 }
 

@@ -56,13 +56,21 @@ pub fn is_on_record(decision: &Decision<'_>, sinks: &Sinks<'_>) -> bool {
 
 /// The newest record about a container. The first line may have lost its beginning, and is none then.
 fn last_about<'a>(tail: &'a [u8], id: &str) -> Option<Earlier<'a>> {
+    let first = tail.iter().position(|byte| *byte == b'\n')?;
+    let mut before = std::str::from_utf8(tail.get(first..)?).ok()?;
     let mark = format!("\"id\":\"{id}\"");
     // A name may be spelled like the mark; the record itself says whose it is.
-    tail.rsplit(|byte| *byte == b'\n')
-        .filter_map(|line| std::str::from_utf8(line).ok())
-        .filter(|line| line.contains(&mark))
-        .filter_map(|line| serde_json::from_str::<Earlier<'_>>(line).ok())
-        .find(|earlier| earlier.container.id == id)
+    while let Some(at) = before.rfind(&mark) {
+        let (lines, rest) = before.split_at_checked(at)?;
+        let start = lines.rfind('\n')?;
+        let end = rest.find('\n').map_or(before.len(), |length| at + length);
+        let line = before.get(start..end)?;
+        match serde_json::from_str::<Earlier<'_>>(line) {
+            Ok(earlier) if earlier.container.id == id => return Some(earlier),
+            _ => before = before.get(..start)?,
+        }
+    }
+    None
 }
 
 fn says_the_same(earlier: &Earlier<'_>, decision: &Decision<'_>) -> bool {

@@ -10,7 +10,8 @@ First steps:
   vcn-hook verify docker://hello-world
 
 Through a link named 'vcn' the same verbs are vcn's: 'vcn sign docker://hello-world'.
-Through a link named 'runc' or 'crun', and as 'vcn-hook runtime', it is the gate.
+Through a link named 'runc' or 'crun', and as 'vcn-hook runtime', it is the gate;
+as 'vcn-hook hook' it is an OCI hook that runc and crun call.
 
 Exit codes: 0 done, and for verify: every image TRUSTED; 1 UNTRUSTED, 2 UNKNOWN,
 3 UNSUPPORTED, 4 key revoked; could not decide: 10 no allowlist, 11 stale,

@@ -76,7 +76,8 @@ pub fn read_owned(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
     read_all(file, &metadata, cap)
 }
 
-/// Reads the last `cap` bytes of a file that only root can have written.
+/// Reads the last `cap` bytes of a file that only root can have written, or all of a shorter one after
+/// a line break, so that its first line is like any other.
 ///
 /// # Errors
 /// As [`read_owned`].
@@ -86,6 +87,9 @@ pub fn read_owned_tail(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
     check_owned(path, &metadata)?;
     file.seek(SeekFrom::Start(metadata.len().saturating_sub(cap)))?;
     let mut bytes = Vec::new();
+    if metadata.len() <= cap {
+        bytes.push(b'\n');
+    }
     // What is appended meanwhile may be left out.
     file.take(cap).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -37,7 +37,9 @@ pub struct GateBin {
     pub runtimes: Runtimes,
     /// Where the engines keep their state.
     pub engines: Engines,
-    /// The bundles that no engine makes, and what image each is.
+    /// The bundles that no engine makes, and what image each is. A gate.bin from before there were any
+    /// must go on starting containers until the next `apply`.
+    #[serde(default)]
     pub bundles: Vec<Bundle>,
     /// Who may say what may run.
     pub trust: Trust,

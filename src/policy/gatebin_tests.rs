@@ -70,3 +70,17 @@ fn refuses_every_flipped_byte_and_every_truncation() {
     }
     assert_eq!(GateBin::decode(b""), Err(GateBinError::Magic));
 }
+
+#[test]
+fn one_that_an_older_program_compiled_still_starts_containers() {
+    let bytes = sample().encode().expect("paths are UTF-8");
+    let text = String::from_utf8(bytes).expect("it is JSON");
+    let (_, body) = text.split_at("vcn-gate/1\n".len() + 65);
+    let older = body.replace("\"bundles\":[],", "");
+    assert_ne!(older, body);
+    let older = format!(
+        "vcn-gate/1\n{}\n{older}",
+        Digest::of(older.as_bytes()).hex()
+    );
+    assert_eq!(GateBin::decode(older.as_bytes()), Ok(sample()));
+}

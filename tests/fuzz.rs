@@ -57,7 +57,13 @@ fn finds(target: &str, saved_as: &str, why: &str, options: &[&str]) {
     let file_name = file.file_name().into_string().unwrap();
     assert!(file_name.starts_with(saved_as), "{file_name}");
     let file = file.path().display().to_string();
-    let again = fuzz(&[&[&*name, &*file], &options[..1]].concat());
+    let limit = options.first().copied();
+    let again = fuzz(
+        &[&*name, &*file]
+            .into_iter()
+            .chain(limit)
+            .collect::<Vec<_>>(),
+    );
     let said = String::from_utf8_lossy(&again.stderr);
     assert!(!again.status.success() && said.contains(why), "{said}");
 }

@@ -149,6 +149,11 @@ impl FromStr for Name {
         } else {
             path.to_owned()
         };
+        // Docker shows a name of its own registry without the domain: `docker.io/a.b/c` as `a.b/c`, which
+        // is another registry's. Two images must not have one name.
+        if domain == DEFAULT_DOMAIN && split_domain(&path) != (DEFAULT_DOMAIN, &path) {
+            return Err(NameError::Domain);
+        }
         if domain.len() + 1 + path.len() > MAX_NAME {
             return Err(NameError::Length);
         }
@@ -360,6 +365,9 @@ mod tests {
             ("a-", NameError::Path),
             ("a b", NameError::Path),
             ("../etc.d/x", NameError::Domain),
+            ("docker.io/registry.example/app", NameError::Domain),
+            ("docker.io/docker.io/app", NameError::Domain),
+            ("index.docker.io/localhost/app", NameError::Domain),
             ("a.b:port/x", NameError::Domain),
             ("a.b:/x", NameError::Domain),
             ("-a.b/x", NameError::Domain),

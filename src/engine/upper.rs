@@ -405,7 +405,10 @@ mod tests {
             let layers = Layers::new();
             layers.make(&["nodes/"]);
             let path = layers.upper.join(name);
-            if mknod(&path, SFlag::S_IFCHR, Mode::S_IRUSR, device).is_err() {
+            if let Err(error) = mknod(&path, SFlag::S_IFCHR, Mode::S_IRUSR, device) {
+                eprintln!(
+                    "no device node can be made here ({error}): checked by 'make test' as root"
+                );
                 return;
             }
             let found = before_first_start(&layers.rootfs, &explained()).expect("readable");

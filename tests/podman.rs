@@ -677,6 +677,8 @@ fn what_the_engine_pulls_is_what_was_notarized_elsewhere() {
 struct Rootless<'a> {
     podman: &'a Podman,
     home: PathBuf,
+    /// The program where everybody may run it, which is not so of where it was built.
+    gate: PathBuf,
 }
 
 impl<'a> Rootless<'a> {
@@ -689,11 +691,13 @@ impl<'a> Rootless<'a> {
         for folder in ["bin", "run"] {
             fs::create_dir_all(home.join(folder)).unwrap();
         }
+        let gate = stage.scratch.folder("everybodys").join("vcn-hook");
+        fs::copy(support::binary(), &gate).unwrap();
         for runtime in RUNTIMES {
             let path = home.join("bin").join(runtime);
             let text = format!(
                 "#!/bin/sh\nexec {} -c {} runtime {runtime} -- \"$@\"\n",
-                support::binary().display(),
+                gate.display(),
                 node.config().display()
             );
             fs::write(&path, text).unwrap();
@@ -703,7 +707,7 @@ impl<'a> Rootless<'a> {
                         [containers]\nnetns = \"none\"\nlog_driver = \"k8s-file\"\n";
         fs::write(home.join("containers.conf"), settings).unwrap();
         sh("chown", &["-R", Self::NOBODY, home.to_str().unwrap()]).ok();
-        Self { podman, home }
+        Self { podman, home, gate }
     }
 
     /// Any command as this user, who has no other home.
@@ -749,7 +753,7 @@ fn a_users_own_containers_are_audited_and_never_refused() {
     sh("chown", &[Rootless::NOBODY, archive.to_str().unwrap()]).ok();
     user.podman("runc", &["load", "-q", "-i", archive.to_str().unwrap()])
         .ok();
-    let binary = support::binary().display().to_string();
+    let binary = user.gate.display().to_string();
     let config = node.config().display().to_string();
     for runtime in RUNTIMES {
         let name = format!("own-{runtime}");

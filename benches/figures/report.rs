@@ -33,5 +33,7 @@ impl Report {
 /// A figure against what it must reach.
 pub fn reach(value: f64, limit: f64, unit: &str) -> String {
     let met = if value <= limit { "met" } else { "**missed**" };
+    let limit = format!("{limit:.2}");
+    let limit = limit.trim_end_matches('0').trim_end_matches('.');
     format!("<= {limit} {unit}: {met}")
 }

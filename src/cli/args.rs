@@ -415,23 +415,4 @@ mod tests {
         assert_eq!(verify.selection.signers, ["a", "b"]);
         assert_eq!(verify.selection.min_level, Some(-1));
     }
-
-    #[test]
-    fn what_later_issues_bring_does_not_exist() {
-        for verb in [
-            "watch",
-            "configure",
-            "doctor",
-            "exempt",
-            "serve",
-            "hook",
-            "baseline",
-            "trust",
-        ] {
-            assert!(
-                CommandLine::try_parse_from(["vcn-hook", verb]).is_err(),
-                "{verb}"
-            );
-        }
-    }
 }

@@ -23,6 +23,7 @@ pub mod command;
 pub mod daemon;
 pub mod image;
 pub mod ledger;
+pub mod machine;
 pub mod node;
 pub mod podman;
 pub mod registry;

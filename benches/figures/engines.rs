@@ -25,8 +25,17 @@ struct Engine<'a> {
     run: &'a (dyn Fn() -> Ran + Sync),
 }
 
-/// Docker and Podman.
-pub fn figures(report: &mut Report, rounds: usize) {
+/// One start after the other, on Docker and on Podman.
+pub fn alone(report: &mut Report, rounds: usize) {
+    with_engines(|engines| in_turns(report, engines, rounds));
+}
+
+/// Two hundred at once, on Docker and on Podman.
+pub fn at_once(report: &mut Report) {
+    with_engines(|engines| bursts(report, engines));
+}
+
+fn with_engines(work: impl FnOnce(&[Engine<'_>])) {
     let scratch = Scratch::new("eng");
     let app = Image::app("load:app");
     let daemon = Daemon::start(&scratch);
@@ -55,11 +64,10 @@ pub fn figures(report: &mut Report, rounds: usize) {
             run: &|| podman.podman(&["run", "--rm", "load:app"]),
         },
     ];
-    alone(report, &engines, rounds);
-    at_once(report, &engines);
+    work(&engines);
 }
 
-fn alone(report: &mut Report, engines: &[Engine<'_>], rounds: usize) {
+fn in_turns(report: &mut Report, engines: &[Engine<'_>], rounds: usize) {
     report.section(
         "A start by its engine",
         "`run --rm` of one image, by turns without and with the gate.",
@@ -87,7 +95,7 @@ fn alone(report: &mut Report, engines: &[Engine<'_>], rounds: usize) {
     }
 }
 
-fn at_once(report: &mut Report, engines: &[Engine<'_>]) {
+fn bursts(report: &mut Report, engines: &[Engine<'_>]) {
     report.section(
         "Two hundred starts at once",
         "`run --rm` of one image by as many clients, all begun at once: when the slowest had ended. \

@@ -48,7 +48,41 @@ fn main() {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(400);
-    let mut report = Report::default();
+    // `make bench FIGURES="start at-once"` measures those anew and leaves the rest of the page.
+    let only = std::env::var("FIGURES").unwrap_or_default();
+    let wanted = |name: &str| only.is_empty() || only.split_whitespace().any(|word| word == name);
+    let mut report = match only.as_str() {
+        "" => Report::default(),
+        _ => Report::partial(machine()),
+    };
+    if only.is_empty() {
+        introduction(&mut report);
+    }
+    let scratch = Scratch::new("figures");
+    let empty = compiled(&scratch, "empty");
+    let maxrss = compiled(&scratch, "maxrss");
+    if wanted("decision") {
+        decision(&mut report, &scratch, &empty, &maxrss, rounds);
+    }
+    if wanted("gate") {
+        gate(&mut report, &empty, &maxrss, rounds);
+    }
+    if wanted("append") {
+        append::append(&mut report, &scratch);
+    }
+    if wanted("start") {
+        engines::alone(&mut report, rounds / 10);
+    }
+    if wanted("at-once") {
+        engines::at_once(&mut report);
+    }
+    if wanted("size") {
+        size(&mut report);
+    }
+    report.write(Path::new(PAGE));
+}
+
+fn introduction(report: &mut Report) {
     report.line("# Figures");
     report.line(
         "\nMade by `make bench`; do not edit. Medians of whole processes, spawn to exit, all",
@@ -57,16 +91,10 @@ fn main() {
     report.line(
         "an empty static C process unless a table says otherwise. Ratios hold where times do not.",
     );
+    report.line(
+        "A section that was measured apart (`make bench FIGURES=...`) names its own machine.",
+    );
     report.line(&format!("\n{}", machine()));
-    let scratch = Scratch::new("figures");
-    let empty = compiled(&scratch, "empty");
-    let maxrss = compiled(&scratch, "maxrss");
-    decision(&mut report, &scratch, &empty, &maxrss, rounds);
-    gate(&mut report, &empty, &maxrss, rounds);
-    append::append(&mut report, &scratch);
-    engines::figures(&mut report, rounds / 10);
-    size(&mut report);
-    report.write(Path::new(PAGE));
 }
 
 /// Set for the run in a mount namespace of its own.

@@ -13,6 +13,10 @@ use super::help;
 use super::ledger;
 use super::output::Format;
 
+mod mode;
+
+pub use mode::{Mode, ModeWord};
+
 /// Starts a container only if its image is TRUSTED in a transparency ledger.
 #[derive(Debug, Parser)]
 #[command(
@@ -97,6 +101,9 @@ pub enum Verb {
     /// List what was refused, or would have been in audit mode
     #[command(after_help = help::REPORT)]
     Report(Report),
+    /// Show whether refusals refuse, or set it: audit or enforce
+    #[command(after_help = help::MODE)]
+    Mode(Mode),
     /// Make this machine follow a ledger
     #[command(after_help = help::ENROLL)]
     Enroll(Enroll),

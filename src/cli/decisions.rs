@@ -33,11 +33,17 @@ pub struct Decision {
     pub image: Option<String>,
     /// The config digest, where the container was bound to one.
     pub config: Option<String>,
+    /// The chain ID of the layers that were mounted.
+    #[serde(default)]
+    pub chain: Option<String>,
     /// True when nothing but root's word says that the files are those of `config`.
     #[serde(default)]
     pub unbound: bool,
     /// The runtime's verb.
     pub verb: String,
+    /// The node's mode.
+    #[serde(default)]
+    pub mode: String,
     /// True when it would have been refused, and was let through in audit mode.
     #[serde(default)]
     pub would_deny: bool,

@@ -5,7 +5,7 @@
 //! can change, since root could answer it anyway.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -50,7 +50,7 @@ pub fn run(context: &mut Context, args: &args::Enroll) -> Result<u8, Failure> {
         context.config_path = own.join("config.toml");
     }
     let former = pinned(&context.config_path);
-    pin(context, &place, chosen)?;
+    let written = pin(context, &place, chosen)?;
     let another = match &former {
         Some(former) => !has(&roots, former),
         None => is_foreign(context, &roots)?,
@@ -64,6 +64,7 @@ pub fn run(context: &mut Context, args: &args::Enroll) -> Result<u8, Failure> {
         "origin": chosen.root.origin,
         "root": { "version": chosen.root.version, "fingerprint": chosen.digest },
         "config": context.config_path.display().to_string(),
+        "written": written.display().to_string(),
         "logSize": synced.log_size,
         "applied": synced.applied,
     });
@@ -75,7 +76,7 @@ pub fn run(context: &mut Context, args: &args::Enroll) -> Result<u8, Failure> {
                 "Trust root",
                 format!("version {}, {}", chosen.root.version, chosen.digest),
             ),
-            ("Configuration", context.config_path.display().to_string()),
+            ("Written to", written.display().to_string()),
             ("Log size", synced.log_size.to_string()),
         ])
     })?;
@@ -174,18 +175,18 @@ fn forget(context: &mut Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes the trust root beside the configuration, and the ledger's place into it.
-fn pin(context: &Context, place: &Place, chosen: &RootVersion) -> Result<(), Failure> {
+/// Writes the trust root beside the configuration, and the ledger's place into it: says where.
+fn pin(context: &Context, place: &Place, chosen: &RootVersion) -> Result<PathBuf, Failure> {
     let code = ReasonCode::Configuration.exit_code();
     let trust = context.config_path.with_file_name("trust");
     let what = || format!("cannot pin the trust root in '{}'", trust.display());
     std::fs::create_dir_all(&trust).or_fail(code, what)?;
     file::replace(&trust.join("root.note"), &chosen.note, 0o644).or_fail(code, what)?;
-    setting::set(&context.config_path, "ledger", &place.to_string())?;
+    let written = setting::set(&context.config_path, "ledger", &place.to_string())?;
     let read = context.config()?.ledger;
     if read != Some(place.to_string()) {
         let by = "another file in conf.d sets 'ledger' to something else";
         return Err(Failure::configuration(by));
     }
-    Ok(())
+    Ok(written)
 }

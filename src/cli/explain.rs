@@ -1,6 +1,7 @@
-//! `explain` and `report`: why containers were allowed or refused, in plain words.
+//! `explain`: why one container was allowed or refused, in plain words.
+//!
+//! Owns also which records whoever asks may read. What is said of many is `report`'s.
 
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
 use serde_json::{Value, json};
@@ -9,7 +10,6 @@ use super::args;
 use super::context::{Context, is_root};
 use super::decisions::{self, Decision, Tail};
 use super::failure::{Failure, OrFail as _};
-use super::moment;
 use super::output;
 use crate::verdict::exit;
 
@@ -50,92 +50,11 @@ pub fn explain(context: &mut Context, args: &args::Explain) -> Result<u8, Failur
     Ok(0)
 }
 
-/// Lists what was refused, or would have been in audit mode: each image and reason once.
+/// The node's record; for whoever is not root, what of it may be read, and then the user's own.
 ///
 /// # Errors
-/// When the record cannot be read.
-pub fn report(context: &mut Context, args: &args::Report) -> Result<u8, Failure> {
-    let since = match &args.since {
-        None => 0,
-        Some(span) => moment::parse(span, 0)
-            .filter(|_| !span.contains('-'))
-            .map(|span| context.now.saturating_sub(span))
-            .ok_or_else(|| Failure::usage(format!("--since: '{span}' is no span such as 7d")))?,
-    };
-    let tail = read(context)?;
-    let mut groups: BTreeMap<(String, String, String), Group> = BTreeMap::new();
-    for decision in tail.decisions.iter().filter(|decision| decision.refused()) {
-        let unix = moment::parse(&decision.time, 0).unwrap_or(0);
-        if unix >= since {
-            let image = decision.image.clone().unwrap_or_default();
-            let config = decision.config.clone().unwrap_or_default();
-            let group = groups
-                .entry((decision.code.clone(), image, config))
-                .or_default();
-            group.add(decision);
-        }
-    }
-    let mut values = Vec::new();
-    let mut lines = Vec::new();
-    for ((code, image, config), group) in &groups {
-        values.push(json!({
-            "code": code, "image": image, "config": config, "refused": group.refused,
-            "wouldDeny": group.would_deny, "last": group.last, "container": group.container,
-            "detail": group.detail, "hint": group.hint,
-        }));
-        lines.push([
-            code.clone(),
-            (group.refused + group.would_deny).to_string(),
-            group.last.clone(),
-            image.clone(),
-            config.clone(),
-            group.hint.clone(),
-        ]);
-    }
-    context.out.answer(&values, |_| {
-        if lines.is_empty() {
-            return "nothing was refused, and nothing would have been\n".to_owned();
-        }
-        output::table(
-            ["REASON", "TIMES", "LAST", "IMAGE", "CONFIG", "NEXT"],
-            &lines,
-        )
-    })?;
-    if tail.cut {
-        context
-            .out
-            .note("older decisions are in the file, and were not read");
-    }
-    Ok(0)
-}
-
-/// Refusals of one image for one reason.
-#[derive(Default)]
-struct Group {
-    refused: usize,
-    would_deny: usize,
-    last: String,
-    container: String,
-    detail: String,
-    hint: String,
-}
-
-impl Group {
-    fn add(&mut self, decision: &Decision) {
-        if decision.would_deny {
-            self.would_deny += 1;
-        } else {
-            self.refused += 1;
-        }
-        self.last.clone_from(&decision.time);
-        self.container.clone_from(&decision.container.id);
-        self.detail.clone_from(&decision.detail);
-        self.hint.clone_from(&decision.hint);
-    }
-}
-
-/// The node's record; for whoever is not root, what of it may be read, and then the user's own.
-fn read(context: &Context) -> Result<Tail, Failure> {
+/// When a record that may be read cannot be.
+pub fn read(context: &Context) -> Result<Tail, Failure> {
     let config = context.config()?;
     let path = &config.decisions;
     let nodes = match decisions::tail(path) {

@@ -79,6 +79,17 @@ pub(super) const REPORT: &str = "\
 Example:
   vcn-hook report --since 7d";
 
+pub(super) const MODE: &str = "\
+In audit mode every start is judged and recorded, and none is refused. Before
+enforce it is shown what would have been refused lately, and asked about; what
+is written goes to conf.d/50-node.toml, unless config.toml sets 'mode' itself,
+and is applied at once.
+
+Examples:
+  vcn-hook mode
+  vcn-hook mode audit
+  vcn-hook mode enforce --dry-run";
+
 pub(super) const ENROLL: &str = "\
 Pins the ledger's trust root beside the configuration and follows the ledger
 from then on. Without --root the fingerprint is shown and asked about; a

@@ -21,11 +21,13 @@ pub mod images;
 pub mod keygen;
 pub mod ledger;
 pub mod ledgers;
+pub mod mode;
 pub mod moment;
 pub mod node;
 pub mod notarize;
 pub mod output;
 pub mod replaced;
+pub mod report;
 pub mod setting;
 pub mod signing;
 pub mod status;
@@ -84,7 +86,8 @@ fn dispatch(context: &mut Context, verb: Verb) -> Result<u8, Failure> {
         Verb::Keygen(args) => keygen::run(context, &args),
         Verb::Explain(args) => explain::explain(context, &args),
         Verb::Status => status::run(context),
-        Verb::Report(args) => explain::report(context, &args),
+        Verb::Report(args) => report::run(context, &args),
+        Verb::Mode(args) => mode::run(context, &args),
         Verb::Enroll(args) => enroll::run(context, &args),
         Verb::Sync => node::run(context),
         Verb::Apply => applying::run(context),

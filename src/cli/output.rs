@@ -90,6 +90,12 @@ impl Output {
         }
     }
 
+    /// Shows a table beside the answer, whose cells are escaped already: what a question is about.
+    pub fn show(&mut self, table: &str) {
+        // As for `note`: what cannot be shown must not stop the work.
+        let _ = self.diagnosis.write_all(table.as_bytes());
+    }
+
     /// Says what must be heard even in silence.
     pub fn warn(&mut self, message: &str) {
         self.say(message);

@@ -71,14 +71,9 @@ impl Node {
         node
     }
 
-    /// Writes config.toml, `more` at its end; `more` may begin with top-level keys.
+    /// Writes config.toml, `more` at its end; `more` may begin with top-level keys. What verbs have
+    /// written beside it stays.
     pub fn configure(&self, more: &str) {
-        let ledger = fs::read_to_string(self.config())
-            .unwrap_or_default()
-            .lines()
-            .filter(|line| line.starts_with("ledger =") || line.starts_with("origin ="))
-            .map(|line| format!("{line}\n"))
-            .collect::<String>();
         let (top, tables) = match more.find('[') {
             Some(at) => more.split_at(at),
             None => (more, ""),
@@ -94,7 +89,7 @@ impl Node {
             roots => format!("storage_roots = {roots:?}\n"),
         };
         let text = format!(
-            "{ledger}{top}\nstate_dir = {:?}\nrun_dir = {:?}\ndecisions = {:?}\n\
+            "{top}\nstate_dir = {:?}\nrun_dir = {:?}\ndecisions = {:?}\n\
              [runtime]\nrunc = {:?}\ncrun = {:?}\n[engines]\n{engines}{storage}{tables}",
             self.state(),
             self.base.join("run"),

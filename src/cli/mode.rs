@@ -1,0 +1,158 @@
+//! `mode`: whether a refusal refuses on this node.
+//!
+//! Owns what is shown before a node begins to refuse, and who must agree to it. What the modes do
+//! is the policy's; where the setting is written is `setting`'s.
+
+use serde_json::{Value, json};
+
+use super::args;
+use super::ask;
+use super::context::{Context, is_root};
+use super::failure::{Failure, OrFail as _};
+use super::output;
+use super::report::{self, Refusals};
+use super::setting;
+use super::trusted;
+use crate::apply::{self, ApplyError};
+use crate::config::Config;
+use crate::policy::gatebin::{GateBin, MAX_GATEBIN_SIZE, Mode};
+use crate::sys::file;
+use crate::verdict::ReasonCode;
+
+/// How far back refusals are looked for: a week has every timer job of most nodes in it.
+const LATELY: u64 = 7 * 86_400;
+
+/// Says the mode, or sets it.
+///
+/// # Errors
+/// `configuration` when it cannot be set, or nobody agrees to what would be refused.
+pub fn run(context: &mut Context, args: &args::Mode) -> Result<u8, Failure> {
+    match args.mode {
+        None => show(context),
+        Some(word) => set(context, word.into(), args),
+    }
+}
+
+fn show(context: &mut Context) -> Result<u8, Failure> {
+    let config = context.config()?;
+    let origin = setting::origin(&config.files, "mode")?;
+    let applied = applied(&config);
+    let origin = origin.map(|path| path.display().to_string());
+    let value = json!({ "mode": config.mode, "applied": applied, "origin": origin });
+    context.out.answer(&value, |_| {
+        let said = origin.unwrap_or_else(|| "no file, so it is the default".to_owned());
+        let gate = match applied {
+            None => "nothing is applied: run 'vcn-hook enroll DIR|URL'".to_owned(),
+            Some(mode) if mode == config.mode => mode.as_str().to_owned(),
+            Some(mode) => format!("{}: run 'vcn-hook apply'", mode.as_str()),
+        };
+        output::rows(&[
+            ("Mode", config.mode.as_str().to_owned()),
+            ("Set by", said),
+            ("At the gate", gate),
+        ])
+    })?;
+    Ok(0)
+}
+
+fn set(context: &mut Context, mode: Mode, args: &args::Mode) -> Result<u8, Failure> {
+    let config = context.config()?;
+    let refusals = match mode {
+        Mode::Audit => Refusals::default(),
+        Mode::Enforce => would_be(context, &config)?,
+    };
+    let open = refusals.open().count();
+    if open > 0 {
+        context.out.show(&refusals.text());
+        if !args.dry_run {
+            consent(args, open)?;
+        }
+    }
+    let (written, applied) = if args.dry_run {
+        (None, false)
+    } else {
+        let written = setting::set(&context.config_path, "mode", mode.as_str())?;
+        let applied = apply_now(context, mode)?;
+        (Some(written.display().to_string()), applied)
+    };
+    let value = json!({
+        "mode": mode,
+        "before": config.mode,
+        "written": written,
+        "applied": applied,
+        "refusals": refusals.open().map(report::Group::value).collect::<Vec<Value>>(),
+    });
+    context.out.answer(&value, |_| {
+        let mut rows = vec![("Mode", mode.as_str().to_owned())];
+        match &written {
+            None => rows.push(("Written to", "nothing: this was a dry run".to_owned())),
+            Some(path) => rows.push(("Written to", path.clone())),
+        }
+        if written.is_some() && !applied {
+            let first = "no, this machine follows no ledger: run 'vcn-hook enroll DIR|URL'";
+            rows.push(("Applied", first.to_owned()));
+        }
+        output::rows(&rows)
+    })?;
+    Ok(0)
+}
+
+/// What would be refused from now on, by what was recorded lately.
+fn would_be(context: &Context, config: &Config) -> Result<Refusals, Failure> {
+    if !apply::pin_path(config).exists() {
+        return Err(trusted::not_enrolled());
+    }
+    report::since_then(context, context.now.saturating_sub(LATELY))
+}
+
+/// Finds somebody who wants the refusals that were shown.
+fn consent(args: &args::Mode, open: usize) -> Result<(), Failure> {
+    if args.yes {
+        return Ok(());
+    }
+    let what = format!("{open} of these would be refused from now on");
+    if !ask::somebody() {
+        return Err(Failure::configuration(format!(
+            "{what}, and nobody is here to agree: pass --yes"
+        )));
+    }
+    if ask::yes(&format!("{what}. Enforce?"))? {
+        return Ok(());
+    }
+    Err(Failure::configuration("the mode is what it was"))
+}
+
+/// Has the gate learn it now. Before a machine is enrolled there is nothing to apply, and the
+/// setting waits: packages set it first.
+fn apply_now(context: &Context, wanted: Mode) -> Result<bool, Failure> {
+    let code = ReasonCode::Configuration.exit_code();
+    let config = context.config()?;
+    if config.mode != wanted {
+        let path = setting::origin(&config.files, "mode")?.unwrap_or_default();
+        return Err(Failure::configuration(format!(
+            "'{}' has the last word, and says {}",
+            path.display(),
+            config.mode.as_str()
+        )));
+    }
+    if !is_root() {
+        // Where all files are somebody's own, no gate reads them.
+        return Ok(false);
+    }
+    match apply::apply(&config, context.now) {
+        Ok(_) => Ok(true),
+        Err(ApplyError::NotEnrolled(_)) => Ok(false),
+        Err(error) => Err(error).or_fail(
+            code,
+            || "it is written, and the gate goes on as before: nothing was applied",
+        ),
+    }
+}
+
+/// The mode that the gate has.
+#[must_use]
+pub fn applied(config: &Config) -> Option<Mode> {
+    let path = apply::gatebin_path(&config.state_dir);
+    let bytes = file::read_capped(&path, MAX_GATEBIN_SIZE).ok()?;
+    Some(GateBin::decode(&bytes).ok()?.mode)
+}

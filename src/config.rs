@@ -6,8 +6,13 @@
 //! what `apply` compiled from them.
 
 mod error;
+pub mod names;
+mod spelling;
+#[cfg(test)]
+mod spelling_tests;
 mod written;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +22,8 @@ use crate::sys::file;
 use written::File;
 
 pub use error::ConfigError;
+pub use spelling::{Place, Unknown};
+pub use written::Profile;
 
 /// Where the configuration is unless `-c` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/vcn-hook/config.toml";
@@ -52,6 +59,8 @@ pub struct Config {
     pub docker_socket: PathBuf,
     /// The bundles that no engine makes, and what image each is.
     pub bundles: Vec<Bundle>,
+    /// What the rules answer where nothing else is said.
+    pub profile: Profile,
     /// What the rules beyond the ledger answer.
     pub rules: Rules,
     /// Config digests of the floor.
@@ -69,8 +78,10 @@ impl Config {
     /// [`ConfigError`], naming the file and, where it is TOML's, the line.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let files = files(path)?;
-        let tables = files.iter().map(|file| read(file));
-        let tables = tables.collect::<Result<Vec<_>, _>>()?;
+        let texts = files.iter().map(|file| read(file));
+        let texts = texts.collect::<Result<Vec<_>, _>>()?;
+        let read: Vec<_> = files.iter().map(PathBuf::as_path).zip(texts).collect();
+        let tables = parse(&read)?;
         Self::merged(path, files, tables)
     }
 
@@ -79,7 +90,8 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, ConfigError> {
-        Self::merged(path, vec![path.to_owned()], vec![parse(path, bytes)?])
+        let tables = parse(&[(path, text(path, bytes.to_vec())?)])?;
+        Self::merged(path, vec![path.to_owned()], tables)
     }
 
     fn merged(
@@ -145,19 +157,55 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     Ok(files)
 }
 
-/// Parses one file on its own first, so that an error has that file's line.
-fn read(path: &Path) -> Result<toml::Table, ConfigError> {
-    let bytes = file::read_capped(path, MAX_CONFIG_SIZE)
-        .map_err(|error| ConfigError::Read(path.to_owned(), error))?;
-    parse(path, &bytes)
+/// Where each setting was made that is not a default: the last place counts, and of a list each.
+///
+/// # Errors
+/// As [`Config::load`].
+pub fn origins(config: &Config) -> Result<BTreeMap<String, Vec<Place>>, ConfigError> {
+    let mut origins: BTreeMap<String, Vec<Place>> = BTreeMap::new();
+    for file in &config.files {
+        for (name, line) in keys(file, &read(file)?)? {
+            let file = file.clone();
+            let places = origins.entry(name.clone()).or_default();
+            if !name.contains("[]") {
+                places.clear();
+            }
+            places.push(Place { file, line });
+        }
+    }
+    Ok(origins)
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<toml::Table, ConfigError> {
-    let unreadable = |error: String| ConfigError::Parse(path.to_owned(), error);
-    let text = std::str::from_utf8(bytes).map_err(|error| unreadable(error.to_string()))?;
-    toml::from_str::<File>(text)
-        .and_then(|_| toml::from_str(text))
-        .map_err(|error| unreadable(in_one_line(&error, text)))
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let bytes = file::read_capped(path, MAX_CONFIG_SIZE)
+        .map_err(|error| ConfigError::Read(path.to_owned(), error))?;
+    text(path, bytes)
+}
+
+fn text(path: &Path, bytes: Vec<u8>) -> Result<String, ConfigError> {
+    String::from_utf8(bytes).map_err(|error| ConfigError::Parse(path.to_owned(), error.to_string()))
+}
+
+fn keys(path: &Path, text: &str) -> Result<Vec<(String, usize)>, ConfigError> {
+    spelling::keys(text)
+        .map_err(|error| ConfigError::Parse(path.to_owned(), in_one_line(&error, text)))
+}
+
+/// Parses each file on its own first, so that an error has that file's line. Of unknown keys, all are told.
+fn parse(files: &[(&Path, String)]) -> Result<Vec<toml::Table>, ConfigError> {
+    let mut unknown = Vec::new();
+    for (path, text) in files {
+        unknown.append(&mut spelling::unknown(path, &keys(path, text)?));
+    }
+    if !unknown.is_empty() {
+        return Err(ConfigError::Unknown(unknown));
+    }
+    let tables = files.iter().map(|(path, text)| {
+        toml::from_str::<File>(text)
+            .and_then(|_| toml::from_str(text))
+            .map_err(|error| ConfigError::Parse((*path).to_owned(), in_one_line(&error, text)))
+    });
+    tables.collect()
 }
 
 /// TOML's own rendering draws the line and points at it; a log, and `-o json`, want one sentence.

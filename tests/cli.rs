@@ -712,9 +712,33 @@ fn a_misspelt_setting_is_told_with_its_line_and_stops_nothing_else() {
     for verb in [vec!["config", "check"], vec!["apply"], vec!["status"]] {
         let answer = machine.run(&verb);
         assert_eq!(answer.code, 14, "{verb:?}");
-        assert!(answer.stderr.contains("line 4") && answer.stderr.contains("mdoe"));
+        assert!(
+            answer
+                .stderr
+                .contains("line 4: unknown key 'mdoe' (did you mean 'mode'?)")
+        );
     }
     assert_eq!(std::fs::read(machine.path("state/gate.bin")).ok(), gate);
+}
+
+#[test]
+fn each_setting_is_shown_with_the_line_that_made_it() {
+    let machine = Sandbox::enrolled();
+    machine.configure("mode = \"audit\"\n[policy]\nprofile = \"strict\"");
+    let shown: Value =
+        serde_json::from_str(&machine.ok(&["config", "show", "-o", "json"])).unwrap();
+    let file = machine.text("etc/config.toml");
+    assert_eq!(shown["mode"], "audit");
+    assert_eq!(shown["origins"]["mode"], format!("{file}:4"));
+    assert_eq!(shown["host"]["policy"], "deny");
+    assert_eq!(
+        shown["origins"]["host.policy"],
+        format!("profile at {file}:6")
+    );
+    assert_eq!(shown["origins"]["runtime.crun"], "default");
+    let text = machine.ok(&["config", "show"]);
+    let is_mode = |line: &&str| line.starts_with("mode ") && line.ends_with(&format!("{file}:4"));
+    assert_eq!(text.lines().filter(is_mode).count(), 1, "{text}");
 }
 
 #[test]

@@ -344,8 +344,12 @@ pub struct LedgerDirectory {
 pub enum Config {
     /// Say whether the configuration would be applied
     Check,
-    /// Show the settings in force, defaults included
-    Show,
+    /// Show the settings in force and where each was made, defaults included
+    Show {
+        /// Print the commented default file instead
+        #[arg(long)]
+        default: bool,
+    },
 }
 
 /// Whatever follows a verb of vcn that something else replaces.

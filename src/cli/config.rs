@@ -1,21 +1,29 @@
 //! `config check` and `config show`: would it be applied, and what follows from it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::args;
 use super::context::Context;
-use super::failure::Failure;
+use super::failure::{Failure, OrFail as _};
 use super::output;
-use crate::config::Config;
+use crate::config::names::default_file;
+use crate::config::{self, Config, Place};
 use crate::policy::gatebin::Response;
+use crate::verdict::ReasonCode;
 
 /// Checks or shows the configuration.
 ///
 /// # Errors
 /// A failure with the exit code of `configuration` when it would not be applied.
 pub fn run(context: &mut Context, verb: &args::Config) -> Result<u8, Failure> {
+    if let args::Config::Show { default: true } = verb {
+        let text = default_file();
+        context.out.answer(&text, |_| text.clone())?;
+        return Ok(0);
+    }
     let config = context.config()?;
     match verb {
         args::Config::Check => {
@@ -25,16 +33,61 @@ pub fn run(context: &mut Context, verb: &args::Config) -> Result<u8, Failure> {
                 .out
                 .answer(&value, |_| format!("{path} is sound\n"))?;
         }
-        args::Config::Show => {
-            let value = settings(&config);
+        args::Config::Show { .. } => {
+            let origins = config::origins(&config).or_fail(
+                ReasonCode::Configuration.exit_code(),
+                || "the configuration",
+            )?;
+            let mut value = settings(&config);
+            let leaves = leaves("", &value);
+            let rows = leaves.into_iter().map(|(name, text)| {
+                let origin = origin(&name, &origins);
+                [name, text, origin]
+            });
+            let rows: Vec<_> = rows.collect();
+            let by_name = rows
+                .iter()
+                .map(|[name, _, origin]| (name.clone(), json!(origin)));
+            let by_name: serde_json::Map<_, _> = by_name.collect();
+            if let Value::Object(map) = &mut value {
+                map.insert("origins".to_owned(), Value::Object(by_name));
+            }
             context.out.answer(&value, |_| {
-                let rows: Vec<_> = leaves("", &value);
-                let rows: Vec<_> = rows.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
-                output::rows(&rows)
+                output::table(["SETTING", "VALUE", "ORIGIN"], &rows)
             })?;
         }
     }
     Ok(0)
+}
+
+/// Who set it: the lines that did, the profile that they chose, or nobody.
+fn origin(name: &str, origins: &BTreeMap<String, Vec<Place>>) -> String {
+    let list = format!("{name}[].");
+    let said = origins
+        .iter()
+        .filter(|(key, _)| *key == name || key.starts_with(&list));
+    let mut places: Vec<_> = said.flat_map(|(_, places)| places).collect();
+    // A list's entries have several keys each; the file and the order of lines are enough to find them.
+    places.sort_by(|one, other| (&one.file, one.line).cmp(&(&other.file, other.line)));
+    places.dedup();
+    if !places.is_empty() {
+        let places: Vec<_> = places.iter().map(ToString::to_string).collect();
+        return places.join(" ");
+    }
+    let of_profile = !name.ends_with(".allow")
+        && [
+            "upper.", "mounts.", "host.", "process.", "restore.", "exec.", "build.",
+        ]
+        .iter()
+        .any(|section| name.starts_with(section));
+    match origins
+        .get("policy.profile")
+        .and_then(|places| places.last())
+    {
+        Some(place) if of_profile => format!("profile at {place}"),
+        _ if name == "config" => "the command line, or the usual place".to_owned(),
+        _ => "default".to_owned(),
+    }
 }
 
 /// The settings in force, under the names that config.toml has for them.
@@ -51,6 +104,7 @@ fn settings(config: &Config) -> Value {
         "decisions": path(&config.decisions),
         "ledger": config.ledger,
         "runtime": { "runc": path(&config.runtimes.runc), "crun": path(&config.runtimes.crun) },
+        "policy": { "profile": json!(config.profile) },
         "engines": {
             "docker_roots": paths(&config.engines.docker_roots),
             "docker_socket": path(&config.docker_socket),
@@ -89,7 +143,8 @@ fn leaves(prefix: &str, value: &Value) -> Vec<(String, String)> {
                 leaves(&format!("{prefix}{dot}{key}"), value)
             })
             .collect(),
-        Value::Null => Vec::new(),
+        Value::Null => vec![(prefix.to_owned(), "-".to_owned())],
+        Value::Array(list) if list.is_empty() => vec![(prefix.to_owned(), "-".to_owned())],
         Value::String(text) => vec![(prefix.to_owned(), text.clone())],
         Value::Array(list) if list.iter().all(Value::is_string) => {
             let words: Vec<_> = list.iter().filter_map(Value::as_str).collect();

@@ -5,7 +5,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Config, ConfigError};
 use crate::image::digest::Digest;
@@ -59,11 +59,14 @@ struct PolicySection {
     profile: Profile,
 }
 
-#[derive(Deserialize, Default, Clone, Copy)]
+/// The answers that hold where a rule has none of its own.
+#[derive(Debug, Deserialize, Serialize, Default, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-enum Profile {
+pub enum Profile {
+    /// Refuses foreign code, and warns of what ordinary containers do too.
     #[default]
     Standard,
+    /// Refuses all of it.
     Strict,
 }
 
@@ -183,6 +186,7 @@ impl File {
                 engines.docker_socket,
                 "/var/run/docker.sock",
             )?,
+            profile: self.policy.profile,
             rules: rules(
                 self.policy.profile,
                 self.upper,

@@ -10,17 +10,20 @@ use super::bundle::Bundle;
 use super::docker_files::{self, Record};
 use super::home::{self, Home};
 use super::layers::MAX_LAYERS;
-use super::{Container, Rootfs, mounts, trouble};
+use super::mounts::View;
+use super::{Container, Image, Rootfs, mounts, trouble};
 use crate::image::digest::{ChainId, Digest};
 use crate::image::identity::{EngineKind, Identity};
 use crate::sys::file::{read_capped, read_small};
-use crate::sys::mount::Mounts;
 use crate::verdict::{ReasonCode, Undecided};
 
 /// A container's record with a long health log and many labels.
 const MAX_CONTAINER_SIZE: u64 = 16 << 20;
 /// An image's config with a long history.
 const MAX_IMAGE_SIZE: u64 = 8 << 20;
+
+/// The one graph driver whose mounts name their layers, and its directory below a data root.
+pub(super) const DRIVER: &str = "overlay2";
 
 /// Where a container's files are: a data root, and the directory of its root file system in there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +47,29 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// Where the files of container `id` of a data root are, by the layer store's own word.
+    ///
+    /// # Errors
+    /// `unreadable`.
+    pub(super) fn of_container(root: &Path, id: &str) -> Result<Self, Undecided> {
+        Ok(Self {
+            mount_id: read_word(&mount_record(root, id).join("mount-id"))?,
+            root: root.to_path_buf(),
+        })
+    }
+
+    /// Where the root file system is mounted.
+    pub(super) fn rootfs(&self) -> PathBuf {
+        self.root.join(DRIVER).join(&self.mount_id).join("merged")
+    }
+
+    /// The writable layer.
+    pub(super) fn upper(&self) -> PathBuf {
+        self.root.join(DRIVER).join(&self.mount_id).join("diff")
+    }
+}
+
 /// Whether this is the root file system of a step of `BuildKit`'s.
 #[must_use]
 pub fn is_build(rootfs: &Path, roots: &[PathBuf]) -> bool {
@@ -64,7 +90,7 @@ pub(super) fn is_listed(root: &Path, roots: &[PathBuf]) -> bool {
     home::is_listed(root, roots) || above.is_some_and(|above| home::is_listed(above, roots))
 }
 
-fn is_remapped(root: &Path) -> bool {
+pub(super) fn is_remapped(root: &Path) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     root.file_name()
         .and_then(|name| name.to_str()?.split_once('.'))
@@ -76,7 +102,35 @@ fn is_remapped(root: &Path) -> bool {
 /// # Errors
 /// `no-identity`, `unbound`, `unreadable`.
 pub fn identify(id: &str, bundle: Bundle, layout: Layout) -> Result<Container, Undecided> {
-    let record = read_record(&layout.root, id, "overlay2")?;
+    let record = read_record(&layout.root, id, DRIVER)?;
+    let layers = |chain| image_layers(&layout.root, chain);
+    let image = bind(&record, &layout, &bundle.rootfs(), layers, &View::own())?;
+    Ok(Container {
+        id: id.to_owned(),
+        name: record.name(),
+        image_name: Some(record.config.image),
+        identity: image.identity,
+        first_start: !record.started,
+        image_config: image.config,
+        pause: image.pause,
+        home: Home::docker(layout.root),
+        rootfs: image.rootfs,
+        bundle,
+    })
+}
+
+/// Binds the image of a container's record to the layers that are mounted at `rootfs`.
+///
+/// # Errors
+/// `no-identity`, `unbound`, `unreadable`.
+pub(super) fn bind(
+    record: &Record,
+    layout: &Layout,
+    rootfs: &Path,
+    layers: impl FnOnce(ChainId) -> Result<Vec<PathBuf>, Undecided>,
+    view: &View,
+) -> Result<Image, Undecided> {
+    let id = &record.id;
     let config = record.image.parse().map_err(|_| {
         let detail = format!("Docker's record of container '{id}' names no image digest");
         Undecided::new(
@@ -85,11 +139,9 @@ pub fn identify(id: &str, bundle: Bundle, layout: Layout) -> Result<Container, U
             "start a container of an image",
         )
     })?;
-    let (chain, expected) = expected_layers(&layout, id)?;
-    let rootfs = bundle.rootfs();
-    let known = Mounts::ask();
-    let home = layout.root.join("overlay2");
-    let (_, mounted) = mounts::rootfs(&known, &rootfs, &home)?;
+    let (chain, expected) = expected_layers(layout, id, layers)?;
+    let home = layout.root.join(DRIVER);
+    let mounted = view.rootfs(rootfs, &home)?;
     let mounted = Rootfs {
         lowers: mounts::follow_links(&home, mounted.lowers)?,
         ..mounted
@@ -97,22 +149,16 @@ pub fn identify(id: &str, bundle: Bundle, layout: Layout) -> Result<Container, U
     if mounted != expected {
         return Err(trouble::unbound(id, &expected, &mounted));
     }
-    Ok(Container {
-        id: id.to_owned(),
-        name: record.name(),
-        image_name: Some(record.config.image),
+    Ok(Image {
         identity: Identity {
             config,
             chain: Some(chain),
             manifest: None,
             engine: EngineKind::Docker,
         },
-        first_start: !record.started,
-        image_config: config_path(&layout.root, &config),
-        pause: false,
-        home: Home::docker(layout.root),
+        config: config_path(&layout.root, &config),
         rootfs: mounted,
-        bundle,
+        pause: false,
     })
 }
 
@@ -132,7 +178,24 @@ pub(super) fn config_path(root: &Path, config: &Digest) -> PathBuf {
         .join(config.hex())
 }
 
+/// Reads the record of container `id`, which must be on the storage driver `driver`.
 pub(super) fn read_record(root: &Path, id: &str, driver: &str) -> Result<Record, Undecided> {
+    let record = read_any_record(root, id)?;
+    if record.driver != driver {
+        return Err(not_layered(&record.driver));
+    }
+    Ok(record)
+}
+
+/// The layers of the other drivers are no mount's, so that the kernel cannot say which they are.
+pub(super) fn not_layered(driver: &str) -> Undecided {
+    let detail = format!("storage driver '{driver}' has no layers to bind");
+    let hint = "use Docker's overlay2 storage driver";
+    Undecided::new(ReasonCode::NoIdentity, detail, hint)
+}
+
+/// Reads the record of container `id`, whatever storage driver it is on.
+pub(super) fn read_any_record(root: &Path, id: &str) -> Result<Record, Undecided> {
     let path = root.join("containers").join(id).join("config.v2.json");
     let bytes = read_capped(&path, MAX_CONTAINER_SIZE)
         .map_err(|error| trouble::unreadable("Docker's record", &path, &error))?;
@@ -148,20 +211,18 @@ pub(super) fn read_record(root: &Path, id: &str, driver: &str) -> Result<Record,
             "restart Docker",
         ));
     }
-    if record.driver != driver {
-        let detail = format!("storage driver '{}' has no layers to bind", record.driver);
-        let hint = "use Docker's overlay2 storage driver";
-        return Err(Undecided::new(ReasonCode::NoIdentity, detail, hint));
-    }
     Ok(record)
 }
 
 /// What has to be mounted for this container, by the layer store; and the chain that this amounts to.
-fn expected_layers(layout: &Layout, id: &str) -> Result<(ChainId, Rootfs), Undecided> {
+fn expected_layers(
+    layout: &Layout,
+    id: &str,
+    layers: impl FnOnce(ChainId) -> Result<Vec<PathBuf>, Undecided>,
+) -> Result<(ChainId, Rootfs), Undecided> {
     let Layout { root, mount_id } = layout;
-    let home = root.join("overlay2");
-    let layers = root.join("image/overlay2/layerdb");
-    let mount = layers.join("mounts").join(id);
+    let home = root.join(DRIVER);
+    let mount = mount_record(root, id);
     let init_id = read_word(&mount.join("init-id"))?;
     if read_word(&mount.join("mount-id"))? != *mount_id || init_id != format!("{mount_id}-init") {
         let detail = format!("the root file system '{mount_id}' is not that of container '{id}'");
@@ -173,13 +234,18 @@ fn expected_layers(layout: &Layout, id: &str) -> Result<(ChainId, Rootfs), Undec
     }
     let chain: ChainId = read_digest(&mount.join("parent"))?;
     let mut lowers = vec![home.join(init_id).join("diff")];
-    lowers.append(&mut image_layers(root, chain)?);
+    lowers.append(&mut layers(chain)?);
     let rootfs = Rootfs {
         path: home.join(mount_id).join("merged"),
         lowers,
         upper: Some(home.join(mount_id).join("diff")),
     };
     Ok((chain, rootfs))
+}
+
+/// Where the layer store keeps what it knows of a container's mount.
+fn mount_record(root: &Path, id: &str) -> PathBuf {
+    root.join("image/overlay2/layerdb/mounts").join(id)
 }
 
 /// The layers of an image below a data root, topmost first, each checked to be the one that its name says.

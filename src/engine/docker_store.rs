@@ -11,18 +11,18 @@ use super::bolt::{BoltError, Db, Tx, Visit};
 use super::bundle::Bundle;
 use super::containerd::{DOCKER_NAMESPACE, Root};
 use super::docker;
-use super::docker_files;
+use super::docker_files::{self, Record};
 use super::home::Home;
 use super::layers::MAX_LAYERS;
-use super::{Container, Rootfs, mounts, trouble};
+use super::mounts::View;
+use super::{Container, Image, Rootfs, trouble};
 use crate::image::digest::{ChainId, Digest};
 use crate::image::identity::{EngineKind, Identity};
 use crate::sys::file::read_capped;
-use crate::sys::mount::Mounts;
 use crate::verdict::{ReasonCode, Undecided};
 
 /// The one snapshotter whose mounts name their layers.
-const SNAPSHOTTER: &str = "overlayfs";
+pub(super) const SNAPSHOTTER: &str = "overlayfs";
 /// containerd's own limit for a manifest.
 const MAX_MANIFEST_SIZE: u64 = 8 << 20;
 
@@ -59,6 +59,11 @@ impl From<BoltError> for Fault {
 }
 
 impl Layout {
+    /// Where Docker mounts the root file system of container `id`.
+    pub(super) fn rootfs(root: &Path, id: &str) -> PathBuf {
+        root.join("rootfs").join(SNAPSHOTTER).join(id)
+    }
+
     /// Takes `<root>/rootfs/overlayfs/<id>` apart. `None` unless the root is one of `roots`.
     #[must_use]
     pub fn of(rootfs: &Path, id: &str, roots: &[PathBuf]) -> Option<Self> {
@@ -83,6 +88,34 @@ pub fn identify(
     containerd_roots: &[PathBuf],
 ) -> Result<Container, Undecided> {
     let record = docker::read_record(&layout.root, id, SNAPSHOTTER)?;
+    let found = find(id, &layout.root, containerd_roots)?;
+    let image = bind(&record, &bundle.rootfs(), &found, &View::own())?;
+    Ok(Container {
+        id: id.to_owned(),
+        name: record.name(),
+        image_name: Some(record.config.image),
+        identity: image.identity,
+        first_start: !record.started,
+        pause: image.pause,
+        home: Home::docker(layout.root),
+        image_config: image.config,
+        rootfs: image.rootfs,
+        bundle,
+    })
+}
+
+/// Binds the image of a container's record to the snapshots that are mounted at `rootfs`, which must be
+/// those that containerd has of it.
+///
+/// # Errors
+/// `no-identity`, `unbound`, `unreadable`.
+pub(super) fn bind(
+    record: &Record,
+    rootfs: &Path,
+    (containerd, snapshots): &(PathBuf, Snapshots),
+    view: &View,
+) -> Result<Image, Undecided> {
+    let id = &record.id;
     let manifest = record.manifest.as_ref().map(|descriptor| descriptor.digest);
     let manifest = manifest.ok_or_else(|| {
         let detail = format!("Docker's record of container '{id}' names no image manifest");
@@ -92,38 +125,33 @@ pub fn identify(
             "start a container of an image",
         )
     })?;
-    let (containerd, snapshots) = find(id, &layout.root, containerd_roots)?;
-    let blobs = blobs(&containerd);
+    let blobs = blobs(containerd);
     let config = config_of(&blobs, &manifest)?;
 
-    let path = bundle.rootfs();
-    let home = snapshots_home(&containerd);
-    let (_, mounted) = mounts::rootfs(&Mounts::ask(), &path, &home)?;
-    let directory = |id: &u64| home.join(id.to_string()).join("fs");
+    let home = snapshots_home(containerd);
+    let mounted = view.rootfs(rootfs, &home)?;
     let expected = Rootfs {
-        path,
-        lowers: snapshots.below.iter().map(directory).collect(),
-        upper: Some(directory(&snapshots.own)),
+        path: rootfs.to_path_buf(),
+        lowers: snapshots
+            .below
+            .iter()
+            .map(|id| snapshot_files(&home, *id))
+            .collect(),
+        upper: Some(snapshot_files(&home, snapshots.own)),
     };
     if mounted != expected {
         return Err(trouble::unbound(id, &expected, &mounted));
     }
-    Ok(Container {
-        id: id.to_owned(),
-        name: record.name(),
-        image_name: Some(record.config.image),
+    Ok(Image {
         identity: Identity {
             config,
             chain: Some(snapshots.chain),
             manifest: Some(manifest),
             engine: EngineKind::DockerContainerd,
         },
-        first_start: !record.started,
-        pause: false,
-        home: Home::docker(layout.root),
-        image_config: blobs.join(config.hex()),
+        config: blobs.join(config.hex()),
         rootfs: mounted,
-        bundle,
+        pause: false,
     })
 }
 
@@ -141,7 +169,7 @@ fn config_of(blobs: &Path, manifest: &Digest) -> Result<Digest, Undecided> {
 }
 
 /// The containerd that has the container's snapshots: the system's, or the one that Docker runs itself.
-fn find(
+pub(super) fn find(
     id: &str,
     docker: &Path,
     containerd_roots: &[PathBuf],
@@ -162,6 +190,11 @@ fn find(
     Err(Undecided::new(ReasonCode::NoIdentity, detail, hint))
 }
 
+/// The files of one snapshot.
+pub(super) fn snapshot_files(home: &Path, id: u64) -> PathBuf {
+    home.join(id.to_string()).join("fs")
+}
+
 /// Where containerd keeps the files of snapshots.
 pub(super) fn snapshots_home(root: &Path) -> PathBuf {
     root.join("io.containerd.snapshotter.v1.overlayfs/snapshots")
@@ -174,7 +207,7 @@ pub(super) fn snapshots_home(root: &Path) -> PathBuf {
 /// `unreadable` when its databases cannot be read.
 pub(super) fn image_layers(root: &Path, chain: &ChainId) -> Result<Vec<Vec<PathBuf>>, Undecided> {
     let home = snapshots_home(root);
-    let directory = |id: u64| home.join(id.to_string()).join("fs");
+    let directory = |id: u64| snapshot_files(&home, id);
     let read = || {
         let names =
             Db::open(&Root::new(root).database())?.read(|tx| names_of(tx, &chain.to_string()))?;

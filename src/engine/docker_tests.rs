@@ -1,7 +1,7 @@
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use super::{Layout, chain_of_config, expected_layers, is_build, read_record};
+use super::{Layout, chain_of_config, expected_layers, image_layers, is_build, read_record};
 use crate::engine::Rootfs;
 use crate::engine::mounts::follow_links;
 use crate::image::digest::{ChainId, Digest};
@@ -72,7 +72,8 @@ impl Store {
     }
 
     fn expected(&self) -> Result<(ChainId, Rootfs), ReasonCode> {
-        expected_layers(&self.layout(), ID).map_err(|undecided| undecided.0.code)
+        expected_layers(&self.layout(), ID, |chain| image_layers(self.root(), chain))
+            .map_err(|undecided| undecided.0.code)
     }
 }
 

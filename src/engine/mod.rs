@@ -22,6 +22,7 @@ pub mod mounts;
 mod observe;
 pub mod process;
 pub mod reach;
+pub mod running;
 pub mod state;
 pub mod storage;
 pub mod storage_images;
@@ -31,7 +32,7 @@ pub mod upper;
 
 pub use observe::facts;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::engine::bundle::Bundle;
 use crate::engine::home::Home;
@@ -138,6 +139,19 @@ pub struct Container {
     pub bundle: Bundle,
 }
 
+/// The image that a container is bound to, and the layers that are mounted for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The image.
+    pub identity: Identity,
+    /// Where the engine keeps its config, if it still does.
+    pub config: PathBuf,
+    /// The root file system.
+    pub rootfs: Rootfs,
+    /// Whether it is an engine's own container for a pod's namespaces, and nothing but that.
+    pub pause: bool,
+}
+
 /// A mounted root file system.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rootfs {
@@ -176,14 +190,22 @@ pub fn identify(start: &Start, engines: &Engines) -> Result<Container, Undecided
         return storage::identify(&start.id, bundle, &layout, &engines.storage_roots);
     }
     if docker::is_build(&rootfs, &engines.docker_roots) {
-        let detail = "a build step has no image yet";
-        let hint = "permit builds on this node with [build] policy = \"allow\"";
-        return Err(Undecided::new(ReasonCode::Build, detail, hint));
+        return Err(build_step());
     }
     if let Some(config) = declared::find(&bundle.path, &engines.bundles) {
         return declared::identify(&start.id, bundle, config, engines);
     }
-    Err(Undecided::new(
+    Err(no_engine(&rootfs))
+}
+
+fn build_step() -> Undecided {
+    let detail = "a build step has no image yet";
+    let hint = "permit builds on this node with [build] policy = \"allow\"";
+    Undecided::new(ReasonCode::Build, detail, hint)
+}
+
+fn no_engine(rootfs: &Path) -> Undecided {
+    Undecided::new(
         ReasonCode::NoIdentity,
         format!(
             "no engine of this node knows the root file system '{}'",
@@ -191,7 +213,7 @@ pub fn identify(start: &Start, engines: &Engines) -> Result<Container, Undecided
         ),
         "start it through an engine whose root is listed in [engines] of config.toml, or say there what \
          image the bundle is with [[bundle]] path = \"...\", config = \"sha256:...\"",
-    ))
+    )
 }
 
 /// Reads the image's own config and says which chain it names; the engine may have lost it.
@@ -200,6 +222,27 @@ pub fn identify(start: &Start, engines: &Engines) -> Result<Container, Undecided
 /// `unreadable` when it is not there, or is not the one that its digest names.
 pub fn chain_of_config(container: &Container) -> Result<ChainId, Undecided> {
     docker::chain_of_config(&container.image_config, &container.identity.config)
+}
+
+impl Image {
+    /// As [`chain_of_config`].
+    ///
+    /// # Errors
+    /// `unreadable`.
+    pub fn chain_of_config(&self) -> Result<ChainId, Undecided> {
+        docker::chain_of_config(&self.config, &self.identity.config)
+    }
+}
+
+impl From<Container> for Image {
+    fn from(container: Container) -> Self {
+        Self {
+            identity: container.identity,
+            config: container.image_config,
+            rootfs: container.rootfs,
+            pause: container.pause,
+        }
+    }
 }
 
 impl Verb {

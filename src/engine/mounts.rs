@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::{Rootfs, trouble};
 use crate::sys::lookup::cleaned;
 use crate::sys::mount::{Mount, Mounts};
-use crate::sys::mountinfo::unescape;
+use crate::sys::mountinfo::{Line, unescape};
 use crate::verdict::{ReasonCode, Undecided};
 
 /// An overlay's directories, as they were written when it was mounted.
@@ -33,6 +33,51 @@ pub enum OverlayError {
     Option,
     /// Lower directories are named in two ways at once, or not at all.
     Lowers,
+}
+
+/// Whose mount table is asked what a root file system is made of.
+#[derive(Debug)]
+pub struct View {
+    mounts: Mounts,
+    /// Whether the table is of a process whose root directory this is.
+    from_inside: bool,
+}
+
+impl View {
+    /// This process's own: a runtime sees the root file system mounted before the container is there.
+    #[must_use]
+    pub const fn own() -> Self {
+        Self {
+            mounts: Mounts::ask(),
+            from_inside: false,
+        }
+    }
+
+    /// That of a process in the container, which the mounts of its engine need not be visible to.
+    #[must_use]
+    pub fn from_inside(lines: Vec<Line>) -> Self {
+        Self {
+            mounts: Mounts::of(lines),
+            from_inside: true,
+        }
+    }
+
+    /// What is mounted as the root file system that the engine mounts at `path`.
+    ///
+    /// # Errors
+    /// As [`rootfs`].
+    pub fn rootfs(&self, path: &Path, home: &Path) -> Result<Rootfs, Undecided> {
+        let at = if self.from_inside {
+            Path::new("/")
+        } else {
+            path
+        };
+        let (_, mounted) = rootfs(&self.mounts, at, home)?;
+        Ok(Rootfs {
+            path: path.to_path_buf(),
+            ..mounted
+        })
+    }
 }
 
 /// Looks at what is mounted at `path`, which must be the root of an overlay.

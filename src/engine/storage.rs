@@ -17,11 +17,11 @@ use super::bundle::Bundle;
 use super::docker::chain_of_config;
 use super::home::{Home, is_listed};
 use super::layers::MAX_LAYERS;
+use super::mounts::View;
 use super::{Container, Rootfs, mounts, trouble};
 use crate::image::digest::{ChainId, Digest};
 use crate::image::identity::{EngineKind, Identity};
 use crate::sys::lookup::real;
-use crate::sys::mount::Mounts;
 use crate::verdict::{ReasonCode, Undecided};
 
 pub use pause::may_be_pause;
@@ -43,12 +43,33 @@ impl Layout {
         if bundle != bundle_of(given, id) || !is_listed(given, roots) {
             return None;
         }
+        Self::of_root(given, roots)
+    }
+
+    /// A graph root by the name that the engine goes by. `None` when it is not there.
+    pub(super) fn of_root(given: &Path, roots: &[PathBuf]) -> Option<Self> {
         let root = given.canonicalize().ok()?;
         // Podman goes by the name that it was given, and runc remembers the real one.
         let same = |listed: &&PathBuf| listed.canonicalize().is_ok_and(|real| real == root);
         let given = std::iter::once(given.to_path_buf());
         let given = given.chain(roots.iter().filter(same).cloned()).collect();
         Some(Self { given, root })
+    }
+
+    /// Every path that the writable layer of a container may be called by.
+    pub(super) fn uppers<'a>(&'a self, record: &'a Record) -> impl Iterator<Item = PathBuf> + 'a {
+        let roots = self.given.iter().chain(std::iter::once(&self.root));
+        roots.map(|root| root.join("overlay").join(&record.layer).join("diff"))
+    }
+
+    /// The bundle that the engine writes for a container.
+    pub(super) fn bundle(&self, record: &Record) -> PathBuf {
+        bundle_of(&self.root, &record.id)
+    }
+
+    /// The graph root as it really is.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// A path that the engine wrote down, without the symlinks by which it calls its root.
@@ -108,12 +129,26 @@ pub fn identify(
     layout: &Layout,
     roots: &[PathBuf],
 ) -> Result<Container, Undecided> {
-    let root = &layout.root;
-    let record = records::container(root, id)?;
-    let config = image_of(&record)?;
-    let stores = stores(root, roots);
-    let Expected { rootfs, chain } = expected(&record, &stores)?;
-    let (image_config, named) = config_in(&stores, &config)?;
+    let record = records::container(&layout.root, id)?;
+    let layers = Layers::new(stores(&layout.root, roots));
+    bind(&record, bundle, layout, &layers, &View::own())
+}
+
+/// Binds the image of a container's record to the layers that are mounted.
+///
+/// # Errors
+/// `no-identity`, `unbound`, `unreadable`.
+pub(super) fn bind(
+    record: &Record,
+    bundle: Bundle,
+    layout: &Layout,
+    layers: &Layers,
+    view: &View,
+) -> Result<Container, Undecided> {
+    let Record { id, .. } = record;
+    let config = image_of(record)?;
+    let Expected { rootfs, chain } = expected(record, layers)?;
+    let (image_config, named) = config_in(layers.stores(), &config)?;
     if named != chain {
         let detail = format!(
             "the layers of container '{id}' are {chain}, and those that its image names are {named}"
@@ -124,13 +159,13 @@ pub fn identify(
             "remove the container and the image, and pull it again",
         ));
     }
-    let mounted = mounted(&bundle, layout, &stores, &rootfs)?;
+    let mounted = mounted(&bundle, layout, layers.stores(), &rootfs, view)?;
     if mounted != rootfs {
         return Err(trouble::unbound(id, &rootfs, &mounted));
     }
-    let state = libpod::state(root, id);
+    let state = libpod::state(&layout.root, id);
     let mut container = Container {
-        id: id.to_owned(),
+        id: id.clone(),
         name: record.name(),
         image_name: record.image_name(),
         identity: Identity {
@@ -165,7 +200,7 @@ fn image_of(record: &Record) -> Result<Digest, Undecided> {
 }
 
 /// The graph root itself, then the others, whose images it may use as an additional image store.
-fn stores(root: &Path, roots: &[PathBuf]) -> Vec<PathBuf> {
+pub(super) fn stores(root: &Path, roots: &[PathBuf]) -> Vec<PathBuf> {
     let mut stores = vec![root.to_path_buf()];
     for other in roots.iter().filter_map(|root| real(root).ok()) {
         if !stores.contains(&other) {
@@ -175,9 +210,8 @@ fn stores(root: &Path, roots: &[PathBuf]) -> Vec<PathBuf> {
     stores
 }
 
-fn expected(record: &Record, stores: &[PathBuf]) -> Result<Expected, Undecided> {
+fn expected(record: &Record, layers: &Layers) -> Result<Expected, Undecided> {
     let id = &record.id;
-    let layers = Layers::new(stores);
     let (own, mut next) = match layers.find(&record.layer)? {
         Some(layer) => (layer.directory, layer.parent),
         None => return Err(missing(id, &record.layer)),
@@ -239,10 +273,11 @@ fn mounted(
     layout: &Layout,
     stores: &[PathBuf],
     expected: &Rootfs,
+    view: &View,
 ) -> Result<Rootfs, Undecided> {
     let path = layout.real(&bundle.rootfs());
     let home = layout.root.join("overlay");
-    let (_, mounted) = mounts::rootfs(&Mounts::ask(), &path, &home)?;
+    let mounted = view.rootfs(&path, &home)?;
     let mut lowers: Vec<_> = mounted
         .lowers
         .iter()

@@ -69,10 +69,15 @@ impl Mounts {
     /// # Errors
     /// The operating system's.
     pub fn list() -> io::Result<Self> {
-        let lines = mountinfo::read()?;
-        Ok(Self {
+        mountinfo::read().map(Self::of)
+    }
+
+    /// Takes a list that was read of a process, whose paths are then as that process sees them.
+    #[must_use]
+    pub fn of(lines: Vec<Line>) -> Self {
+        Self {
             list: OnceCell::from(lines),
-        })
+        }
     }
 
     /// The mount that an absolute path without symlinks lies on: the topmost, where several are stacked.

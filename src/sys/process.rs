@@ -1,9 +1,11 @@
-//! Processes: whose child one is, and since when.
+//! Processes: whose child one is, since when, and among which mounts.
 //!
-//! Owns `/proc/<pid>/stat` (proc(5)) as far as it tells two processes of one number apart.
+//! Owns `/proc/<pid>/stat` and `/proc/<pid>/ns` (proc(5)) as far as they tell processes apart. What a
+//! process is for is the caller's to say.
 
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use super::file::read_small;
 
@@ -19,6 +21,90 @@ pub struct Process {
     pub age: u64,
 }
 
+/// One process of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its number.
+    pub pid: u32,
+    /// Its parent.
+    pub parent: u32,
+    /// What it calls itself; at most 15 bytes.
+    pub name: String,
+    /// When it started, in clock ticks since the machine did.
+    pub started: u64,
+    /// Its mount namespace; `None` where this process may not see it.
+    pub mounts: Option<Namespace>,
+}
+
+/// A namespace, by what the kernel compares them by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Namespace {
+    device: u64,
+    inode: u64,
+}
+
+/// All processes, each looked at once. One that ends meanwhile is left out, and so is a zombie.
+///
+/// # Errors
+/// The operating system's.
+pub fn list() -> io::Result<Vec<Listed>> {
+    let mut listed = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        if let Some(pid) = name.to_str().and_then(|name| name.parse().ok())
+            && let Some(process) = look(pid)
+        {
+            listed.push(process);
+        }
+    }
+    Ok(listed)
+}
+
+fn look(pid: u32) -> Option<Listed> {
+    let stat = read_small::<1024>(&path_of(pid, "stat")).ok()?;
+    let stat = Stat::parse(&stat)?;
+    let mounts = match mounts_of(pid) {
+        Ok(namespace) => Some(namespace),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+        Err(_) => return None,
+    };
+    Some(Listed {
+        pid,
+        parent: stat.parent,
+        name: String::from_utf8_lossy(stat.name).into_owned(),
+        started: stat.started,
+        mounts,
+    })
+}
+
+/// The mount namespace of a process.
+///
+/// # Errors
+/// The operating system's.
+pub fn mounts_of(pid: u32) -> io::Result<Namespace> {
+    let metadata = std::fs::metadata(path_of(pid, "ns/mnt"))?;
+    Ok(Namespace {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+    })
+}
+
+/// A file of a process's directory.
+#[must_use]
+pub fn path_of(pid: u32, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/{name}"))
+}
+
+/// How many seconds ago something was that happened so many ticks after the machine started.
+///
+/// # Errors
+/// The operating system's; `InvalidData` for text that is not understood.
+pub fn age_of(started: u64) -> io::Result<u64> {
+    let uptime = read_small::<128>(Path::new("/proc/uptime"))?;
+    let up = seconds_up(&uptime).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(up.saturating_sub(started / TICKS_PER_SECOND))
+}
+
 /// Looks a process up.
 ///
 /// # Errors
@@ -30,23 +116,44 @@ pub fn of(pid: u32) -> io::Result<Process> {
 }
 
 fn parse(stat: &[u8], uptime: &[u8]) -> Option<Process> {
-    // The name is in parentheses, and may have any in it.
-    let end = stat.iter().rposition(|byte| *byte == b')')?;
-    let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
-    let mut fields = rest.split_ascii_whitespace();
-    let parent = fields.nth(1)?.parse().ok()?;
-    let ticks: u64 = fields.nth(17)?.parse().ok()?;
-    let up = std::str::from_utf8(uptime).ok()?.split('.').next()?;
-    let up: u64 = up.parse().ok()?;
+    let stat = Stat::parse(stat)?;
     Some(Process {
-        parent,
-        age: up.saturating_sub(ticks / TICKS_PER_SECOND),
+        parent: stat.parent,
+        age: seconds_up(uptime)?.saturating_sub(stat.started / TICKS_PER_SECOND),
     })
+}
+
+/// The fields of `/proc/<pid>/stat` that are read.
+struct Stat<'a> {
+    name: &'a [u8],
+    parent: u32,
+    /// In ticks.
+    started: u64,
+}
+
+impl<'a> Stat<'a> {
+    fn parse(stat: &'a [u8]) -> Option<Self> {
+        // The name is in parentheses, and may have any in it.
+        let start = stat.iter().position(|byte| *byte == b'(')?;
+        let end = stat.iter().rposition(|byte| *byte == b')')?;
+        let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
+        let mut fields = rest.split_ascii_whitespace();
+        Some(Self {
+            name: stat.get(start + 1..end)?,
+            parent: fields.nth(1)?.parse().ok()?,
+            started: fields.nth(17)?.parse().ok()?,
+        })
+    }
+}
+
+fn seconds_up(uptime: &[u8]) -> Option<u64> {
+    let up = std::str::from_utf8(uptime).ok()?.split('.').next()?;
+    up.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Process, of, parse};
+    use super::{Process, Stat, list, mounts_of, of, parse};
 
     #[test]
     fn reads_parent_and_age_whatever_the_name() {
@@ -70,8 +177,23 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_all_that_is_in_parentheses() {
+        let stat = b"77 (a) b (c) S 42 77 77 0 -1 4 1 0 0 0 0 0 0 0 20 0 1 0 5000 1 1";
+        let names = Stat::parse(stat).map(|stat| (stat.name, stat.started));
+        assert_eq!(names, Some((&b"a) b (c"[..], 5000)));
+    }
+
+    #[test]
     fn knows_this_process() {
         let this = of(std::process::id()).expect("we run");
         assert_eq!(this.parent, std::os::unix::process::parent_id());
+        let listed = list().expect("there is /proc");
+        let pid = std::process::id();
+        let ours = listed
+            .iter()
+            .find(|listed| listed.pid == pid)
+            .expect("we run");
+        assert_eq!(ours.parent, this.parent);
+        assert_eq!(ours.mounts, mounts_of(pid).ok());
     }
 }

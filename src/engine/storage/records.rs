@@ -71,7 +71,7 @@ pub(super) fn container(root: &Path, id: &str) -> Result<Container, Undecided> {
     let mut found = None;
     for name in CONTAINERS {
         let path = directory.join(name);
-        let records: Vec<Container> = read(&path, "Podman's record")?;
+        let records = read_containers(&path)?;
         for record in records.into_iter().filter(|record| record.id == id) {
             if found.replace(record).is_some() {
                 return Err(malformed(&path));
@@ -86,6 +86,23 @@ pub(super) fn container(root: &Path, id: &str) -> Result<Container, Undecided> {
         let hint = "see which engine started it, and create it again";
         Undecided::new(ReasonCode::NoIdentity, detail, hint)
     })
+}
+
+/// The records of all containers of a graph root.
+///
+/// # Errors
+/// `unreadable`.
+pub(in crate::engine) fn containers(root: &Path) -> Result<Vec<Container>, Undecided> {
+    let directory = root.join("overlay-containers");
+    let mut all = Vec::new();
+    for name in CONTAINERS {
+        all.append(&mut read_containers(&directory.join(name))?);
+    }
+    Ok(all)
+}
+
+fn read_containers(path: &Path) -> Result<Vec<Container>, Undecided> {
+    read(path, "Podman's record")
 }
 
 /// A layer's record as it is written.
@@ -112,17 +129,22 @@ pub(super) struct Layer {
 
 /// The layers of several stores; the later ones are read only when they are asked.
 #[derive(Debug)]
-pub(super) struct Layers<'a> {
-    stores: &'a [PathBuf],
+pub(in crate::engine) struct Layers {
+    stores: Vec<PathBuf>,
     read: RefCell<Vec<Vec<LayerRecord>>>,
 }
 
-impl<'a> Layers<'a> {
-    pub(super) const fn new(stores: &'a [PathBuf]) -> Self {
+impl Layers {
+    pub(in crate::engine) const fn new(stores: Vec<PathBuf>) -> Self {
         Self {
             stores,
             read: RefCell::new(Vec::new()),
         }
+    }
+
+    /// The stores, in the order in which they are asked.
+    pub(super) fn stores(&self) -> &[PathBuf] {
+        &self.stores
     }
 
     /// Finds a layer in the first store that has it.
@@ -291,7 +313,7 @@ mod tests {
             std::fs::create_dir_all(store.join("overlay-layers")).expect("made");
             std::fs::write(store.join("overlay-layers/layers.json"), records).expect("written");
         }
-        let layers = Layers::new(&stores);
+        let layers = Layers::new(stores.clone());
         let found = |id: &str| layers.find(id).expect("readable");
         assert_eq!(
             found(A).map(|layer| (layer.directory, layer.parent)),
@@ -304,7 +326,7 @@ mod tests {
         assert_eq!(found("c"), None);
         let hostile = r#"[{"id":"../../etc"}]"#;
         std::fs::write(stores[0].join("overlay-layers/layers.json"), hostile).expect("written");
-        let code = Layers::new(&stores).find(A).map_err(|u| u.0.code);
+        let code = Layers::new(stores).find(A).map_err(|u| u.0.code);
         assert_eq!(code, Err(ReasonCode::Unreadable));
     }
 }

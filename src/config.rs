@@ -10,6 +10,7 @@ pub mod names;
 mod spelling;
 #[cfg(test)]
 mod spelling_tests;
+pub mod watch;
 mod written;
 
 use std::collections::BTreeMap;
@@ -67,6 +68,8 @@ pub struct Config {
     pub floor: Vec<Digest>,
     /// Hours after its expiry for which an allowlist still answers.
     pub grace_hours: u32,
+    /// What is done about what runs.
+    pub watch: watch::Watch,
 }
 
 impl Config {

@@ -23,3 +23,4 @@ pub mod sync;
 pub mod sys;
 pub mod trust;
 pub mod verdict;
+pub mod watch;

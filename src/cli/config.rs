@@ -10,6 +10,7 @@ use super::context::Context;
 use super::failure::{Failure, OrFail as _};
 use super::output;
 use crate::config::names::default_file;
+use crate::config::watch::{Secret, Watch};
 use crate::config::{self, Config, Place};
 use crate::policy::gatebin::Response;
 use crate::verdict::ReasonCode;
@@ -130,6 +131,24 @@ fn settings(config: &Config) -> Value {
         "bundle": json!(config.bundles),
         "floor": { "configs": json!(config.floor) },
         "freshness": { "grace_hours": config.grace_hours },
+        "watch": watch(&config.watch),
+    })
+}
+
+/// What the watch was told. Of a secret only where it is.
+fn watch(watch: &Watch) -> Value {
+    let secret = |secret: &Option<Secret>| secret.as_ref().map(ToString::to_string);
+    json!({
+        "interval": watch.interval.as_secs(),
+        "log": watch.log,
+        "on_untrusted": watch.on_untrusted,
+        "on_unknown": watch.on_unknown,
+        "actions_per_minute": watch.actions_per_minute,
+        "alerts_per_minute": watch.alerts_per_minute,
+        "slack_webhook": secret(&watch.slack_webhook),
+        "webhook": secret(&watch.webhook),
+        "exec": watch.exec.as_ref().map(|path| path.display().to_string()),
+        "heartbeat": secret(&watch.heartbeat),
     })
 }
 

@@ -184,6 +184,71 @@ pub const SETTINGS: &[Setting] = &[
         Example(NO_IMAGE),
         "The config digest of the image that its root file system holds",
     ),
+    setting(
+        "watch.interval",
+        Default("60"),
+        "Seconds between two looks at everything that runs; `CHECK_INTERVAL` in the environment goes first",
+    ),
+    setting(
+        "watch.log",
+        Default(r#""all""#),
+        "\"all\": a line for each container at each look; \"changes\": only where the answer is another than before",
+    ),
+    setting(
+        "watch.on_untrusted",
+        Default(r#""alert""#),
+        "What happens to a running container whose image the ledger speaks against: \"alert\", \"pause\" or \"stop\"",
+    ),
+    setting(
+        "watch.on_unknown",
+        Default(r#""alert""#),
+        "The same where nobody vouches for it. Nothing is paused or stopped while nothing can be decided",
+    ),
+    setting(
+        "watch.actions_per_minute",
+        Default("5"),
+        "The most containers that are paused or stopped in one minute; about the others somebody is told",
+    ),
+    setting(
+        "watch.alerts_per_minute",
+        Default("30"),
+        "The most alerts that one receiver is sent in one minute; the others wait",
+    ),
+    setting(
+        "watch.slack_webhook",
+        Example(r#""https://hooks.slack.com/services/T000/B000/XXXX""#),
+        "Slack's incoming webhook. Whoever can read it can write there: better in a file of its own",
+    ),
+    setting(
+        "watch.slack_webhook_file",
+        Example(r#""/etc/vcn-hook/slack_webhook""#),
+        "A file whose first line is that address; give one of the two",
+    ),
+    setting(
+        "watch.webhook",
+        Example(r#""https://alerts.example/vcn-hook""#),
+        "An address that each alert is sent to as JSON",
+    ),
+    setting(
+        "watch.webhook_file",
+        Example(r#""/etc/vcn-hook/webhook""#),
+        "A file whose first line is that address; give one of the two",
+    ),
+    setting(
+        "watch.exec",
+        Example(r#""/usr/local/sbin/on-alert""#),
+        "A program that is run for each alert, with the container's id and image as its arguments",
+    ),
+    setting(
+        "watch.heartbeat",
+        Example(r#""https://hc-ping.example/0000""#),
+        "An address that is asked for after each look, so that somebody notices when this node falls silent",
+    ),
+    setting(
+        "watch.heartbeat_file",
+        Example(r#""/etc/vcn-hook/heartbeat""#),
+        "A file whose first line is that address; give one of the two",
+    ),
 ];
 
 /// A digest that no image has.

@@ -31,10 +31,30 @@ fn uncommented(wanted: impl Fn(&str) -> bool) -> String {
 #[test]
 fn the_default_file_says_what_holds_without_it() {
     assert_eq!(parsed(&default_file()).unwrap(), parsed("").unwrap());
-    let defaults = uncommented(|line| line != "list" && !line.starts_with("ledger ="));
+    let is_example = |line: &str| alone().any(|(_, key, _)| line.starts_with(&format!("{key} =")));
+    let defaults = uncommented(|line| line != "list" && !is_example(line));
     assert!(defaults.contains("grace_hours = 0"), "{defaults}");
     assert_eq!(parsed(&defaults).unwrap(), parsed("").unwrap());
-    parsed(&uncommented(|_| true)).expect("each example is one");
+    parsed(&uncommented(|line| !is_example(line))).expect("each example of a list is one");
+    // One by one: some of them exclude each other.
+    for (section, key, value) in alone() {
+        let text = match section {
+            "" => format!("{key} = {value}"),
+            section => format!("[{section}]\n{key} = {value}"),
+        };
+        parsed(&text).expect("each example is one");
+    }
+}
+
+/// The examples that are in no list: section, key, value.
+fn alone() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    SETTINGS.iter().filter_map(|setting| {
+        let (section, key) = setting.name.rsplit_once('.').unwrap_or(("", setting.name));
+        match setting.value {
+            Value::Example(value) if !section.ends_with("[]") => Some((section, key, value)),
+            _ => None,
+        }
+    })
 }
 
 #[test]

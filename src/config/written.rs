@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::watch::WatchSection;
 use super::{Config, ConfigError};
 use crate::image::digest::Digest;
 use crate::policy::gatebin::{
@@ -35,6 +36,7 @@ pub(super) struct File {
     floor: FloorSection,
     freshness: FreshnessSection,
     bundle: Vec<BundleEntry>,
+    watch: WatchSection,
 }
 
 #[derive(Deserialize, Default)]
@@ -196,6 +198,7 @@ impl File {
             bundles: bundles(self.bundle)?,
             floor: self.floor.configs,
             grace_hours: self.freshness.grace_hours,
+            watch: self.watch.check()?,
         })
     }
 }

@@ -14,6 +14,7 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod gate;
+pub mod http;
 pub mod image;
 pub mod ledger;
 pub mod pipeline;

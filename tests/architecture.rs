@@ -28,7 +28,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["allowlist", "image", "sys"]),
     ("audit", &["image", "verdict", "sys"]),
     ("trust", &["allowlist", "image", "sys"]),
-    ("ledger", &["allowlist", "image", "trust", "sys"]),
+    ("http", &["sys"]),
+    ("ledger", &["allowlist", "http", "image", "trust", "sys"]),
     ("config", &["policy", "engine", "image", "sys"]),
     (
         "pipeline",

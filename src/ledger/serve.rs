@@ -2,18 +2,14 @@
 //!
 //! Owns the routes and the life of the server: who waits for whom, and what is
 //! finished before it ends. The files are those that any web server could
-//! serve; the one thing that needs a program is `POST /add`. HTTP is parsed by
-//! `httparse`; sockets, threads and time are bounded here.
+//! serve; the one thing that needs a program is `POST /add`.
 
 mod append;
 mod condition;
-mod connection;
 mod files;
-pub mod message;
 mod recent;
 mod refusal;
 mod renew;
-mod server;
 mod signers;
 
 use std::fmt;
@@ -25,17 +21,15 @@ use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
 
 use append::{Appender, Entrance};
-use connection::{Connection, ReadBody};
 use files::Public;
-use message::{Answer, Head, Method};
 use renew::Bell;
 
 use super::index::IndexError;
 use super::sequencer::SequencerError;
 use super::statement::MAX_ENTRY_SIZE;
+use crate::http::message::{Answer, Head, Method};
+use crate::http::{Connection, ReadBody, Stop};
 use crate::trust::keys::SecretKey;
-
-pub use server::Stop;
 
 /// Where statements are sent.
 const ADD: &str = "/add";
@@ -126,14 +120,14 @@ fn route(directory: &Path, entrance: &Entrance, head: &Head, body: &mut ReadBody
     if let Some(public) = Public::named(&head.path) {
         return match head.method {
             Method::Get | Method::Head => public.answer(directory, head),
-            Method::Post | Method::Other => not_allowed("GET, HEAD"),
+            Method::Post | Method::Other => Answer::not_allowed("GET, HEAD"),
         };
     }
     if head.path != ADD {
         return Answer::refusal(404, "not-found", "there is nothing here");
     }
     if head.method != Method::Post {
-        return not_allowed("POST");
+        return Answer::not_allowed("POST");
     }
     let entry = match body(MAX_ENTRY_SIZE as u64) {
         Ok(entry) => entry,
@@ -146,11 +140,6 @@ fn route(directory: &Path, entrance: &Entrance, head: &Head, body: &mut ReadBody
         ),
         Err(refusal) => refusal.into(),
     }
-}
-
-fn not_allowed(allowed: &str) -> Answer {
-    let message = format!("only {allowed} can be asked here");
-    Answer::refusal(405, "method", &message).with("Allow", allowed)
 }
 
 impl fmt::Display for ServeError {

@@ -16,7 +16,7 @@ use vcn_hook::gate::hook;
 use vcn_hook::image::digest::{ChainId, Digest};
 use vcn_hook::image::reference::{ImageName, Name, Reference};
 use vcn_hook::image::subjects::{self, Blobs, SubjectOf};
-use vcn_hook::ledger::serve::message::Head;
+use vcn_hook::http::message::Head;
 
 use super::{MEMORY, Target};
 

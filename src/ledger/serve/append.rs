@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use super::recent::Recent;
 use super::refusal::Refusal;
-use super::server::Stop;
 use super::signers::Signers;
 use super::{Bell, ServeError, Tell};
+use crate::http::Stop;
 use crate::ledger::client::Dir;
 use crate::ledger::index::{IndexError, Standing};
 use crate::ledger::range::leaf_hash;

@@ -2,7 +2,7 @@
 //!
 //! Pure: header values and a length in, a decision out.
 
-use super::message::Head;
+use crate::http::message::Head;
 
 /// What to send of a file of which all bytes are known to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ fn part(range: &str, length: u64) -> Wanted {
 #[cfg(test)]
 mod tests {
     use super::Wanted;
-    use crate::ledger::serve::message::Head;
+    use crate::http::message::Head;
 
     fn wanted(lines: &str, length: u64) -> Wanted {
         let text = format!("GET / HTTP/1.1\r\nHost: x\r\n{lines}\r\n");

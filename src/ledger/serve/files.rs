@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::condition::Wanted;
-use super::message::{Answer, Body, Head, Method};
+use crate::http::message::{Answer, Body, Head, Method};
 use crate::image::digest::Digest;
 use crate::ledger::checkpoint::MAX_CHECKPOINT;
 use crate::ledger::client::{MAX_INDEX_NOTE, MAX_ROOT_NOTE};

@@ -1,6 +1,6 @@
 //! Why a statement is not taken, as a status, a stable code and a sentence.
 
-use super::message::Answer;
+use crate::http::message::Answer;
 use crate::ledger::state::Ignored;
 
 /// Why a statement is not in the log, or may not be.

@@ -177,24 +177,24 @@ impl<'a> Lines<'a> {
 
 /// What is answered.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: Body,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Body,
     /// Nothing more is read from this connection: where its next request begins is not known.
-    pub(super) last: bool,
+    pub(crate) last: bool,
 }
 
 /// What an answer carries.
 #[derive(Debug)]
-pub(super) enum Body {
+pub(crate) enum Body {
     Bytes(Vec<u8>),
     /// So many bytes of a file from its current place on.
     File(File, u64),
 }
 
 impl Answer {
-    pub(super) const fn new(status: u16, body: Body) -> Self {
+    pub(crate) const fn new(status: u16, body: Body) -> Self {
         Self {
             status,
             headers: Vec::new(),
@@ -203,17 +203,17 @@ impl Answer {
         }
     }
 
-    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    pub(super) fn last(mut self) -> Self {
+    pub(crate) fn last(mut self) -> Self {
         self.last = true;
         self
     }
 
-    pub(super) fn json(status: u16, value: &serde_json::Value) -> Self {
+    pub(crate) fn json(status: u16, value: &serde_json::Value) -> Self {
         let body = format!("{value}\n").into_bytes();
         Self::new(status, Body::Bytes(body))
             .with("Content-Type", "application/json")
@@ -221,13 +221,19 @@ impl Answer {
     }
 
     /// A refusal: the stable code is for programs, the message for people.
-    pub(super) fn refusal(status: u16, code: &str, message: &str) -> Self {
+    pub(crate) fn refusal(status: u16, code: &str, message: &str) -> Self {
         let value = json!({ "error": { "code": code, "message": message } });
         Self::json(status, &value)
     }
 
+    /// Another method was used than those that are understood there.
+    pub(crate) fn not_allowed(allowed: &str) -> Self {
+        let message = format!("only {allowed} can be asked here");
+        Self::refusal(405, "method", &message).with("Allow", allowed)
+    }
+
     /// Everything before the body, as it is sent.
-    pub(super) fn head(&self, date: &str, last: bool) -> String {
+    pub(crate) fn head(&self, date: &str, last: bool) -> String {
         let status = self.status;
         let mut text = format!("HTTP/1.1 {status} {}\r\nDate: {date}\r\n", phrase(status));
         for (name, value) in &self.headers {
@@ -247,7 +253,7 @@ impl Answer {
 }
 
 impl Body {
-    pub(super) fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File(_, length) => *length,

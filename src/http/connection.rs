@@ -34,11 +34,11 @@ const UNWANTED: usize = 256 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Reads the body of a request, if it is no longer than this.
-pub(super) type ReadBody<'a> = dyn FnMut(u64) -> Result<Vec<u8>, Answer> + 'a;
+pub(crate) type ReadBody<'a> = dyn FnMut(u64) -> Result<Vec<u8>, Answer> + 'a;
 
 /// A connection, and what was read of it ahead.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     ahead: Vec<u8>,
 }
@@ -53,7 +53,7 @@ enum End {
 }
 
 impl Connection {
-    pub(super) const fn new(stream: TcpStream) -> Self {
+    pub(crate) const fn new(stream: TcpStream) -> Self {
         Self {
             stream,
             ahead: Vec::new(),
@@ -63,7 +63,7 @@ impl Connection {
     /// Answers one request after the other until either side has had enough.
     ///
     /// `answer` is handed the head, and a way to read the body of at most so many bytes.
-    pub(super) fn converse(
+    pub(crate) fn converse(
         mut self,
         attention: &dyn Attention,
         answer: &dyn Fn(&Head, &mut ReadBody<'_>) -> Answer,

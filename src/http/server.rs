@@ -14,7 +14,7 @@ use std::time::Duration;
 use nix::sys::socket;
 
 /// Connections at once; more wait in the kernel's queue.
-pub(super) const MAX_CONNECTIONS: usize = 128;
+pub(crate) const MAX_CONNECTIONS: usize = 128;
 
 /// A thread reads heads and small files, and holds no more than a page of either on its stack.
 const STACK: usize = 256 * 1024;
@@ -23,7 +23,7 @@ const STACK: usize = 256 * 1024;
 const BREATH: Duration = Duration::from_millis(50);
 
 /// What a connection looks at while it has nothing to do.
-pub(super) trait Attention: Sync {
+pub(crate) trait Attention: Sync {
     /// True when the connection should end as soon as nothing is owed to its client.
     fn is_wanted_elsewhere(&self) -> bool;
 }
@@ -80,7 +80,7 @@ impl Stop {
     }
 
     /// Takes connections until the end, and has each one served by a thread of its own.
-    pub(super) fn accept<'scope, 'env>(
+    pub(crate) fn accept<'scope, 'env>(
         &'env self,
         scope: &'scope Scope<'scope, 'env>,
         serve: impl Fn(TcpStream) + Clone + Send + 'scope,

@@ -11,6 +11,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, ConfigError};
+use crate::image::digest::Digest;
 use crate::policy::gatebin::{
     AllowRule, GateBin, GateBinError, MAX_GATEBIN_SIZE, Response, SignerRule, Trust,
 };
@@ -172,40 +173,46 @@ pub fn compile(config: &Config, pinned: &PinnedRoot) -> Result<GateBin, ApplyErr
         runtimes: config.runtimes.clone(),
         engines: config.engines.clone(),
         bundles: config.bundles.clone(),
-        trust: Trust {
-            origin: root.origin.clone(),
-            root_version: root.version,
-            root_digest: fingerprint,
-            indexers: root.indexers.keys.iter().map(ToString::to_string).collect(),
-            index_threshold: root.indexers.threshold,
-            organisations: root
-                .organisations
-                .iter()
-                .map(|each| each.name.clone())
-                .collect(),
-            signers: root
-                .signers
-                .iter()
-                .map(|signer| SignerRule {
-                    organisation: signer.organisation,
-                    level: signer.level,
-                })
-                .collect(),
-            allow: AllowRule {
-                threshold: root.allow.threshold,
-                min_level: root.allow.min_level,
-                organisations: root.allow.organisations.clone(),
-            },
-            veto: root.veto.clone(),
-            unsupported: match root.unsupported {
-                Unsupported::Deny => Response::Deny,
-                Unsupported::Allow => Response::Warn,
-            },
-        },
+        trust: trust(root, fingerprint),
         floor: config.floor.clone(),
         rules: config.rules.clone(),
         grace: u64::from(config.grace_hours) * 3_600,
     })
+}
+
+/// The part of a trust root that decides, with names replaced by places in lists.
+#[must_use]
+pub fn trust(root: &TrustRoot, fingerprint: Digest) -> Trust {
+    Trust {
+        origin: root.origin.clone(),
+        root_version: root.version,
+        root_digest: fingerprint,
+        indexers: root.indexers.keys.iter().map(ToString::to_string).collect(),
+        index_threshold: root.indexers.threshold,
+        organisations: root
+            .organisations
+            .iter()
+            .map(|each| each.name.clone())
+            .collect(),
+        signers: root
+            .signers
+            .iter()
+            .map(|signer| SignerRule {
+                organisation: signer.organisation,
+                level: signer.level,
+            })
+            .collect(),
+        allow: AllowRule {
+            threshold: root.allow.threshold,
+            min_level: root.allow.min_level,
+            organisations: root.allow.organisations.clone(),
+        },
+        veto: root.veto.clone(),
+        unsupported: match root.unsupported {
+            Unsupported::Deny => Response::Deny,
+            Unsupported::Allow => Response::Warn,
+        },
+    }
 }
 
 impl fmt::Display for ApplyError {

@@ -12,9 +12,11 @@ mod support;
 
 use std::fs;
 
+use serde_json::{Value, json};
 use support::daemon::Daemon;
 use support::image::{EVIL, Image, SAYS};
 use support::node::Node;
+use support::podman::Podman;
 use support::scratch::Scratch;
 
 #[test]
@@ -51,7 +53,7 @@ fn the_mode_is_written_beside_the_configuration_and_applied_at_once() {
     // Nothing would be refused, so nobody is asked.
     assert_eq!(
         mode(&["enforce", "--dry-run"]).json()["written"],
-        serde_json::Value::Null
+        Value::Null
     );
     assert_eq!(mode(&[]).json()["applied"], "audit");
     assert_eq!(mode(&["enforce"]).json()["applied"], true);
@@ -115,4 +117,128 @@ fn enforcing_shows_what_would_be_refused_and_wants_a_yes() {
     assert!(daemon.run(&["app:evil"]).failed().contains("(unknown)"));
     node.vcn(&["mode", "audit"]).ok();
     assert_eq!(daemon.run(&["app:evil"]).ok(), EVIL);
+}
+
+#[test]
+fn a_baseline_notarizes_what_runs_and_what_is_stored_and_overrides_nobody() {
+    let scratch = Scratch::new("baseline");
+    let daemon = Daemon::start(&scratch);
+    let podman = Podman::new(&scratch);
+    let node = Node::new(&scratch, "node", Some(&daemon)).with_storage(&podman.root());
+    daemon.gated_by(&node.config());
+    podman.gated_by(&node.config());
+    node.vcn(&["mode", "audit"]).ok();
+
+    let app = Image::app("app:1");
+    let bad = app.with_other_config("team/bad:1");
+    let both = Image::saying("localhost/both:1", "both");
+    let alone = Image::saying("localhost/alone:1", "alone");
+    let gone = Image::saying("gone:1", "gone");
+    let unnamed = Image::saying("unnamed:1", "unnamed");
+    let running = Image::saying("running:1", "running");
+    for image in [&app, &bad, &both, &gone, &unnamed, &running] {
+        image.load(&daemon);
+    }
+    for image in [&both, &alone] {
+        podman.load(image);
+    }
+    node.vcn(&["untrust", "docker://team/bad:1"]).ok();
+    let start = |image: &str, name: &str| {
+        let sleep = ["--entrypoint", "/bin/sleep", "--name", name, image, "1000"];
+        daemon
+            .docker(&[&["run", "-d", "--network=none"][..], &sleep].concat())
+            .ok()
+    };
+    start("running:1", "one");
+    start("running:1", "two");
+    start("gone:1", "three");
+    let words = ["run", "-d", "--name", "pod", "--entrypoint", "/bin/sleep"];
+    podman
+        .podman(&[&words[..], &["localhost/alone:1", "1000"]].concat())
+        .ok();
+    // Names go to the next image of that name; what runs stays what it is.
+    for tag in ["unnamed:1", "running:1"] {
+        app.clone().with_tag(tag).load(&daemon);
+    }
+    // No engine of today loses the image of a container that runs: this stands in for one that does.
+    let content = format!(
+        "image/overlay2/imagedb/content/sha256/{}",
+        &gone.id()["sha256:".len()..]
+    );
+    fs::remove_file(daemon.root().join(content)).unwrap();
+
+    let baseline = |args: &[&str]| node.vcn(&[&["-o", "json", "baseline"], args].concat());
+    let before = node.vcn(&["-o", "json", "status"]).json()["allowlist"]["logSize"].clone();
+    let listed = baseline(&["--dry-run"]).json();
+    let line = |listed: &Value, image: &Image| -> Value {
+        let hash = &image.id()["sha256:".len()..];
+        let lines = listed["images"].as_array().unwrap();
+        let line = lines.iter().find(|line| line["hash"] == hash);
+        line.cloned().unwrap_or_default()
+    };
+    for (image, outcome, status) in [
+        (&app, "wanted", 2),
+        (&both, "wanted", 2),
+        (&alone, "wanted", 2),
+        (&running, "wanted", 2),
+        (&unnamed, "left", 2),
+        (&bad, "left", 1),
+    ] {
+        let line = line(&listed, image);
+        assert_eq!(line["outcome"], outcome, "{}: {line}", image.tag);
+        assert_eq!(line["status"], status, "{}: {line}", image.tag);
+    }
+    assert_eq!(listed["images"].as_array().unwrap().len(), 6, "{listed:#}");
+    assert_eq!(line(&listed, &running)["containers"], json!(["one", "two"]));
+    assert_eq!(line(&listed, &alone)["containers"], json!(["pod"]));
+    assert_eq!(
+        line(&listed, &both)["names"],
+        json!(["podman://localhost/both:1", "docker://localhost/both:1"])
+    );
+    // What else runs on this machine is left out here.
+    let left = listed["leftOut"].as_array().unwrap();
+    let lost = left.iter().find(|left| left["name"] == "three").unwrap();
+    assert_eq!(lost["image"], "gone:1");
+    assert!(lost["why"].as_str().unwrap().contains(&gone.id()), "{lost}");
+
+    // Nobody is here to agree, and a dry run is one.
+    assert!(baseline(&[]).exits(14).err.contains("4 images"));
+    let after = node.vcn(&["-o", "json", "status"]).json()["allowlist"]["logSize"].clone();
+    assert_eq!(before, after);
+
+    // One image fails, and the others do not.
+    let config = |image: &Image| {
+        let id = &image.id()["sha256:".len()..];
+        daemon
+            .root()
+            .join("image/overlay2/imagedb/content/sha256")
+            .join(id)
+    };
+    let bytes = fs::read(config(&app)).unwrap();
+    fs::write(config(&app), "{}").unwrap();
+    let done = baseline(&["--yes", "--except", "localhost/*"])
+        .exits(1)
+        .json();
+    assert_eq!(
+        (&done["notarized"], &done["failed"]),
+        (&json!(1), &json!(1)),
+        "{done:#}"
+    );
+    fs::write(config(&app), bytes).unwrap();
+    let table = node.vcn(&["baseline", "--only", "app*", "--yes"]).ok();
+    for word in [
+        "TRUSTED",
+        "docker://app:1",
+        &app.id()[7..19],
+        "notarized as entry",
+    ] {
+        assert!(table.contains(word), "{word} in\n{table}");
+    }
+    assert_eq!(line(&baseline(&["--dry-run"]).json(), &bad)["status"], 1);
+    let done = baseline(&["--yes"]).json();
+    assert_eq!(
+        (&done["notarized"], &done["failed"]),
+        (&json!(2), &json!(0)),
+        "{done:#}"
+    );
 }

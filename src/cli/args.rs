@@ -13,8 +13,10 @@ use super::help;
 use super::ledger;
 use super::output::Format;
 
+mod baseline;
 mod mode;
 
+pub use baseline::Baseline;
 pub use mode::{Mode, ModeWord};
 
 /// Starts a container only if its image is TRUSTED in a transparency ledger.
@@ -81,6 +83,9 @@ pub enum Verb {
     /// State in the ledger that an image is no longer supported
     #[command(visible_alias = "us", after_help = help::UNSUPPORT)]
     Unsupport(State),
+    /// Notarize what runs and what is stored here, after showing it
+    #[command(after_help = help::BASELINE)]
+    Baseline(Baseline),
     /// Say whether images are TRUSTED, as the gate would
     #[command(visible_aliases = ["v", "a", "authenticate"], after_help = help::VERIFY)]
     Verify(Verify),

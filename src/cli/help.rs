@@ -79,6 +79,17 @@ pub(super) const REPORT: &str = "\
 Example:
   vcn-hook report --since 7d";
 
+pub(super) const BASELINE: &str = "\
+For the images that the ledger has no word about. One that is UNTRUSTED, UNSUPPORTED
+or known by revoked keys alone stays as it is, and so does one without a name that
+nothing runs. A container whose image cannot be told is shown, and left out.
+Exits 1 when an image could not be notarized; the others are.
+
+Examples:
+  vcn-hook baseline --dry-run
+  vcn-hook baseline --running --yes
+  vcn-hook baseline --only 'registry.example/*' --except '*/scratch-*'";
+
 pub(super) const MODE: &str = "\
 In audit mode every start is judged and recorded, and none is refused. Before
 enforce it is shown what would have been refused lately, and asked about; what

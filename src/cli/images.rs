@@ -11,6 +11,7 @@ mod docker;
 mod layout;
 mod metered;
 mod podman;
+pub mod stored;
 
 use std::fs::File;
 use std::io::Read;

@@ -7,6 +7,7 @@
 pub mod applying;
 pub mod args;
 pub mod ask;
+pub mod baseline;
 pub mod config;
 pub mod context;
 pub mod decisions;
@@ -80,6 +81,7 @@ fn dispatch(context: &mut Context, verb: Verb) -> Result<u8, Failure> {
         Verb::Notarize(args) => notarize::run(context, Status::Trusted, &args),
         Verb::Untrust(args) => notarize::run(context, Status::Untrusted, &args),
         Verb::Unsupport(args) => notarize::run(context, Status::Unsupported, &args),
+        Verb::Baseline(args) => baseline::run(context, &args),
         Verb::Verify(args) => verify::run(context, &args),
         Verb::List(args) => entries::list(context, &args),
         Verb::Inspect(args) => entries::inspect(context, &args),

@@ -174,6 +174,13 @@ impl Progress {
             let _ = write!(io::stderr(), "\r{}{of} read\u{1b}[K", moment::size(done));
         }
     }
+
+    /// Shows that `done` of `all` things were done.
+    pub fn steps(&self, done: usize, all: usize, things: &str) {
+        if self.shown {
+            let _ = write!(io::stderr(), "\r{done} of {all} {things}\u{1b}[K");
+        }
+    }
 }
 
 impl Drop for Progress {

@@ -17,11 +17,14 @@ use super::node;
 use super::trusted;
 use crate::allowlist::index_note::{IndexNote, TableRef};
 use crate::allowlist::lookup::Allowlist;
-use crate::allowlist::record::Record;
+use crate::allowlist::record::{Key, Record};
+use crate::apply;
 use crate::config::Config;
+use crate::image::digest::Digest;
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::client::{self, Dir, Fresh, RemoteTable, TlogRead};
 use crate::ledger::statement::Statement;
+use crate::policy::gatebin::Trust;
 use crate::store;
 use crate::trust::root::{KeySet, TrustRoot};
 use crate::verdict::{ReasonCode, exit};
@@ -183,6 +186,25 @@ impl Target {
             }
         }
         Ok(())
+    }
+
+    /// The rule of the trust root in force.
+    #[must_use]
+    pub fn trust(&self) -> Trust {
+        // No record is weighed by the root's own digest.
+        apply::trust(&self.root, Digest::of(&[]))
+    }
+
+    /// What the published index has under each of these keys.
+    ///
+    /// # Errors
+    /// When there is no index, or it is not what the indexers signed.
+    pub fn records(&self, keys: &[Key]) -> Result<Vec<Vec<Record>>, Failure> {
+        let what = || format!("the index of '{}'", self.log.place());
+        let code = ReasonCode::Tampered.exit_code();
+        let allowlist = self.published().or_fail(code, what)?;
+        let records = keys.iter().map(|key| allowlist.lookup(key));
+        records.collect::<Result<_, _>>().or_fail(code, what)
     }
 
     /// The index that the ledger serves.

@@ -14,10 +14,11 @@ use crate::allowlist::index_note::IndexNote;
 use crate::allowlist::record::Key;
 use crate::apply;
 use crate::config::Config;
+use crate::engine::{Declared, Engines};
 use crate::image::subjects::ImageSubjects;
 use crate::ledger::client::{Dir, TlogRead};
 use crate::pipeline::{self, Answer};
-use crate::policy::gatebin::{GateBin, MAX_GATEBIN_SIZE};
+use crate::policy::gatebin::{Bundle, GateBin, MAX_GATEBIN_SIZE};
 use crate::store::Store;
 use crate::sys::file;
 use crate::trust::root::TrustRoot;
@@ -134,20 +135,45 @@ pub fn copy(context: &Context) -> Result<LogCopy, Failure> {
 /// # Errors
 /// As [`images::resolve`].
 pub fn resolve(context: &Context, image: &str) -> Result<ImageSubjects, Failure> {
+    with_sources(context, |sources| images::resolve(image, sources))?
+}
+
+/// Where the engines of this machine keep their files, as `engine` wants to be told.
+#[must_use]
+pub fn engines(config: &Config) -> Engines {
+    let declared = |bundle: &Bundle| Declared {
+        path: bundle.path.clone(),
+        config: bundle.config,
+    };
+    Engines {
+        docker_roots: config.engines.docker_roots.clone(),
+        containerd_roots: config.engines.containerd_roots.clone(),
+        storage_roots: config.engines.storage_roots.clone(),
+        bundles: config.bundles.iter().map(declared).collect(),
+    }
+}
+
+/// Does something with the places in which this machine's configuration says that images are.
+///
+/// # Errors
+/// `configuration`.
+pub fn with_sources<T>(
+    context: &Context,
+    work: impl FnOnce(&Sources<'_>) -> T,
+) -> Result<T, Failure> {
     let config = context.config()?;
     let progress = context.out.progress();
     let progress = |done, all| progress.bytes(done, all);
     let mut storage_roots = config.engines.storage_roots.clone();
     // A user without root has an engine of his own.
     storage_roots.extend(own_storage().filter(|_| !is_root()));
-    let sources = Sources {
+    Ok(work(&Sources {
         storage_roots: &storage_roots,
         docker_roots: &config.engines.docker_roots,
         containerd_roots: &config.engines.containerd_roots,
         docker_socket: &config.docker_socket,
         progress: &progress,
-    };
-    images::resolve(image, &sources)
+    }))
 }
 
 fn copy_in(config: &Config, state: &Path) -> Result<LogCopy, Failure> {

@@ -4,6 +4,7 @@
 //! (research: identical from Docker 20.10 to 28). Read by publishers and by
 //! people's verbs; what a container runs is `engine::docker`'s to say.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,15 @@ pub struct StoredImage {
     pub size: u64,
 }
 
+/// An image ID that is stored, and what it is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The digest of its config.
+    pub id: Digest,
+    /// Its tags as Docker shows them, then its names by digest; none for what a build left behind.
+    pub names: Vec<String>,
+}
+
 /// Why Docker's files cannot be read.
 #[derive(Debug)]
 pub enum DockerError {
@@ -71,6 +81,33 @@ pub fn find(root: &Path, wanted: &ImageName) -> Result<Vec<StoredImage>, DockerE
         }
     }
     Ok(found)
+}
+
+/// Lists the images of every graph driver's store below `root`, in the order of their IDs.
+///
+/// # Errors
+/// As [`find`].
+pub fn list(root: &Path) -> Result<Vec<Listed>, DockerError> {
+    let mut listed = Vec::new();
+    for driver in DRIVERS {
+        let store = root.join("image").join(driver);
+        let ids = match ids(&store) {
+            Err(DockerError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => continue,
+            ids => ids?,
+        };
+        let mut names: HashMap<Digest, Vec<String>> = HashMap::new();
+        let repositories = read_repositories(&store.join("repositories.json"))?;
+        for (name, id) in repositories.into_values().flatten() {
+            names.entry(id).or_default().push(name);
+        }
+        listed.extend(ids.into_iter().map(|id| {
+            let mut names = names.remove(&id).unwrap_or_default();
+            names.sort_by_key(|name| (name.contains('@'), name.clone()));
+            Listed { id, names }
+        }));
+    }
+    listed.sort_by_key(|image| image.id);
+    Ok(listed)
 }
 
 fn find_in(store: &Path, wanted: &ImageName) -> Result<Option<StoredImage>, DockerError> {
@@ -127,24 +164,28 @@ fn read_config(store: &Path, id: &Digest) -> Result<Option<Config>, DockerError>
 }
 
 fn by_prefix(store: &Path, prefix: &str) -> Result<Option<Digest>, DockerError> {
+    let ids = ids(store)?;
+    let mut found = ids.into_iter().filter(|id| id.hex().starts_with(prefix));
+    match (found.next(), found.next()) {
+        (first, None) => Ok(first),
+        (_, Some(_)) => Err(DockerError::Ambiguous(prefix.to_owned())),
+    }
+}
+
+/// Every image ID that a store has a config for.
+fn ids(store: &Path) -> Result<Vec<Digest>, DockerError> {
     let path = store.join("imagedb/content/sha256");
     let failed = |error| DockerError::Io(path.clone(), error);
-    let mut found = None;
+    let mut ids = Vec::new();
     for (seen, entry) in std::fs::read_dir(&path).map_err(failed)?.enumerate() {
         if seen >= MAX_IMAGES {
             return Err(DockerError::TooManyImages);
         }
         let name = entry.map_err(failed)?.file_name();
         // Other names are temporary files of Docker's own.
-        let id = name.to_str().and_then(|name| Digest::from_hex(name).ok());
-        if let Some(id) = id.filter(|id| id.hex().starts_with(prefix)) {
-            if found.is_some() {
-                return Err(DockerError::Ambiguous(prefix.to_owned()));
-            }
-            found = Some(id);
-        }
+        ids.extend(name.to_str().and_then(|name| Digest::from_hex(name).ok()));
     }
-    Ok(found)
+    Ok(ids)
 }
 
 /// Adds up what Docker wrote down for each layer of the chain.
@@ -216,7 +257,7 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::{DockerError, StoredImage, find};
+    use super::{DockerError, Listed, StoredImage, find, list};
     use crate::image::digest::{ChainId, Digest};
     use crate::image::subjects::SubjectsError;
 
@@ -295,6 +336,26 @@ mod tests {
         for name in ["app:2", "org/app", &Digest::of(b"").hex(), "ffff0000ffff"] {
             assert_eq!(store.find(name).unwrap(), [], "{name}");
         }
+    }
+
+    #[test]
+    fn every_image_is_listed_with_all_that_it_is_called() {
+        let mut store = Store::new();
+        let by_digest = format!("app@{}", Digest::of(b"manifest"));
+        let named = store.image(&[&by_digest, "app:1.4", "app:1"], &["a"]);
+        let left = store.image(&[], &["b"]);
+        store.write("imagedb/content/sha256/.tmp-1", b"{}");
+        let names = vec!["app:1".to_owned(), "app:1.4".to_owned(), by_digest];
+        let mut expected = [
+            Listed { id: named, names },
+            Listed {
+                id: left,
+                names: Vec::new(),
+            },
+        ];
+        expected.sort_by_key(|image| image.id);
+        assert_eq!(list(store.root.path()).unwrap(), expected);
+        assert_eq!(list(Path::new("/nonexistent")).unwrap(), []);
     }
 
     #[test]

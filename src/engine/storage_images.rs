@@ -70,7 +70,7 @@ const KINDS: [fn(&Name, &str, &StoredImage) -> bool; 3] = [is_name, is_local_or_
 /// # Errors
 /// [`StorageError`] when a store is there and cannot be read, or more than one image is meant.
 pub fn find(root: &Path, wanted: &ImageName) -> Result<Option<StoredImage>, StorageError> {
-    let images = images(root)?;
+    let images = list(root)?;
     let mut found = match wanted {
         ImageName::Id(id) => images.iter().filter(|image| image.id == *id).collect(),
         ImageName::Name { name, .. } => named(&images, name),
@@ -142,7 +142,11 @@ fn repository_of(stored: &str) -> &str {
     }
 }
 
-fn images(root: &Path) -> Result<Vec<StoredImage>, StorageError> {
+/// Lists the images of a graph root.
+///
+/// # Errors
+/// [`StorageError`] when a store is there and cannot be read.
+pub fn list(root: &Path) -> Result<Vec<StoredImage>, StorageError> {
     let path = root.join("overlay-images/images.json");
     let bytes = match read_capped(&path, MAX_RECORDS) {
         Ok(bytes) => bytes,

@@ -82,6 +82,12 @@ impl Image {
         }
     }
 
+    /// The same image under another name.
+    pub fn with_tag(mut self, tag: &str) -> Self {
+        tag.clone_into(&mut self.tag);
+        self
+    }
+
     /// The same layers under another config, and so another image ID with the same chain.
     pub fn with_other_config(&self, tag: &str) -> Self {
         let mut other = self.clone();

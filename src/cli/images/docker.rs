@@ -18,7 +18,7 @@ use crate::image::reference::{ImageName, Name};
 use crate::image::subjects::{ImageSubjects, SubjectOf, SubjectsError, walk};
 
 /// Where Docker's own containerd keeps its root, below Docker's data root.
-const OWN_CONTAINERD: &str = "containerd/daemon";
+pub(super) const OWN_CONTAINERD: &str = "containerd/daemon";
 
 /// What one store knows of a name.
 struct Stored {

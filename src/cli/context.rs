@@ -14,6 +14,9 @@ use crate::config::{Config, DEFAULT_PATH};
 use crate::store::Store;
 use crate::verdict::ReasonCode;
 
+/// Below a state directory: what a sync installs. Its owner is who syncs.
+pub const ALLOWLIST: &str = "allowlist";
+
 /// What every verb starts from.
 #[expect(
     missing_debug_implementations,
@@ -55,16 +58,23 @@ impl Context {
         Config::load(&self.config_path).or_fail(code, || "the configuration cannot be used")
     }
 
-    /// The directory in which this user keeps an allowlist: the node's for root and for whoever
-    /// owns it, otherwise one of the user's own.
+    /// The directory in which this user keeps an allowlist: the node's for root and for the account that
+    /// syncs for it, otherwise one of the user's own.
     ///
     /// # Errors
     /// When neither `XDG_STATE_HOME` nor `HOME` says where the user's own would be.
     pub fn own_state(&self, config: &Config) -> Result<PathBuf, Failure> {
-        if is_root() || owns(&config.state_dir) {
+        if is_root() || self.syncs_for_node(config) {
             return Ok(config.state_dir.clone());
         }
         home_directory("XDG_STATE_HOME", ".local/state").ok_or_else(|| no_home("XDG_STATE_HOME"))
+    }
+
+    /// Says whether this is the account that brings the node's allowlist: what it fetches is its own, and
+    /// everything else in the state directory is root's.
+    #[must_use]
+    pub fn syncs_for_node(&self, config: &Config) -> bool {
+        !is_root() && owns(&config.state_dir.join(ALLOWLIST))
     }
 
     /// The store in the directory that [`Context::own_state`] names.

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::args;
 use super::ask;
-use super::context::{Context, config_home, is_root};
+use super::context::{ALLOWLIST, Context, config_home, is_root};
 use super::failure::{Failure, OrFail as _};
 use super::ledgers::{self, Place};
 use super::node;
@@ -24,6 +24,7 @@ use crate::ledger::client::MAX_ROOT_NOTE;
 use crate::ledger::roots::{RootVersion, Roots, RootsError};
 use crate::store::{self, HighWater};
 use crate::sys::file;
+use crate::sys::user::as_owner_of;
 use crate::trust::root::{KeySet, TrustRoot};
 use crate::verdict::{ReasonCode, exit};
 
@@ -159,19 +160,32 @@ fn forget(context: &mut Context) -> Result<(), Failure> {
     context
         .out
         .note("this is another ledger than before: its allowlist is forgotten");
-    for name in ["allowlist", "log"] {
-        let path = state.join(name);
-        match std::fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).or_fail(exit::FAILURE, || format!("'{}'", path.display()));
-            }
-            _ => {}
-        }
+    for path in [ALLOWLIST, "log"].map(|name| state.join(name)) {
+        as_owner_of(&path, || empty(&path))
+            .and_then(|emptied| emptied)
+            .or_fail(exit::FAILURE, || format!("'{}'", path.display()))?;
     }
     context
         .own_store(&state)
         .reset_high_water(HighWater::default())
         .or_fail(exit::FAILURE, || "cannot forget how new the allowlist was")?;
+    Ok(())
+}
+
+/// Removes what is in a directory; the directory itself stays whose it is.
+fn empty(directory: &Path) -> io::Result<()> {
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
     Ok(())
 }
 

@@ -6,15 +6,17 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::unistd::{Gid, Uid};
 use serde_json::json;
 
-use super::context::{Context, is_root};
+use super::context::{ALLOWLIST, Context, is_root};
 use super::failure::{Failure, OrFail as _};
 use super::moment;
 use super::output;
 use super::trusted;
 use crate::apply;
 use crate::sync::{self, Fault, Settings, SyncError, SyncReport};
+use crate::sys::user::{as_owner_of, lesser_owner};
 use crate::verdict::{ReasonCode, exit};
 
 /// How long somebody else's sync is waited for: as long as a first sync of a large ledger may take.
@@ -76,10 +78,20 @@ pub fn refresh(context: &Context) -> Result<Synced, Failure> {
         pinned_root: &pinned.note,
         replay: false,
     };
-    let report = patiently(&settings, context.now).map_err(failure)?;
-    store
-        .advance_high_water(&report.note)
-        .or_fail(exit::FAILURE, || "cannot remember how new the allowlist is")?;
+    // Root leaves files behind that the timer's account can go on with, and follows none of its symlinks.
+    let allowlist = state.join(ALLOWLIST);
+    let report = as_owner_of(&allowlist, || patiently(&settings, context.now))
+        .or_fail(
+            exit::FAILURE,
+            || "cannot sync as the owner of the allowlist",
+        )?
+        .map_err(|error| failure(error, lesser_owner(&allowlist)))?;
+    // The node's mark is root's, lest whoever syncs put it anywhere: 'apply' advances it.
+    if !context.syncs_for_node(&config) {
+        store
+            .advance_high_water(&report.note)
+            .or_fail(exit::FAILURE, || "cannot remember how new the allowlist is")?;
+    }
     if is_root() {
         apply::apply(&config, context.now).or_fail(
             ReasonCode::Configuration.exit_code(),
@@ -105,7 +117,7 @@ fn patiently(settings: &Settings<'_>, now: u64) -> Result<SyncReport, SyncError>
     }
 }
 
-fn failure(error: SyncError) -> Failure {
+fn failure(error: SyncError, account: Option<(Uid, Gid)>) -> Failure {
     let code = match error.fault() {
         Fault::Unreachable => exit::UNREACHABLE,
         Fault::Configuration => ReasonCode::Configuration.exit_code(),
@@ -114,8 +126,13 @@ fn failure(error: SyncError) -> Failure {
         Fault::Tampered => ReasonCode::Tampered.exit_code(),
         Fault::Local => exit::FAILURE,
     };
-    Failure {
-        code,
-        error: error.into(),
-    }
+    let error = anyhow::Error::from(error);
+    // Root may read what it cannot.
+    let error = match account {
+        Some((user, _)) => {
+            error.context(format!("syncing as the account {user}, as the timer does"))
+        }
+        None => error,
+    };
+    Failure { code, error }
 }

@@ -1,12 +1,13 @@
-//! Who this process is, outside of every user namespace.
+//! Who this process is, outside of every user namespace, and how root acts as somebody who is less.
 //!
 //! Owns what the kernel says of it, and the difference between root of this
 //! machine and root of a user's own namespace.
 
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Uid, User, geteuid};
+use nix::unistd::{Gid, Uid, User, getegid, geteuid, getgroups, setegid, seteuid, setgroups};
 
 use super::file::read_small;
 
@@ -51,6 +52,36 @@ impl Unprivileged {
         let user = User::from_uid(Uid::from_raw(self.uid)).ok()??;
         user.dir.is_absolute().then_some(user.dir)
     }
+}
+
+/// Has root do `work` as the owner of `directory`; anybody else, and root where there is no such account,
+/// does it as they are.
+///
+/// So that what is made there stays the owner's, and a symlink that the owner put there leads root nowhere.
+///
+/// # Errors
+/// The operating system's when the account cannot be changed, or changed back: the process is then less than root.
+pub fn as_owner_of<T>(directory: &Path, work: impl FnOnce() -> T) -> io::Result<T> {
+    let Some((user, group)) = lesser_owner(directory) else {
+        return Ok(work());
+    };
+    let (own, groups) = (getegid(), getgroups()?);
+    setgroups(&[])?;
+    setegid(group)?;
+    seteuid(user)?;
+    let done = work();
+    seteuid(Uid::from_raw(0))?;
+    setegid(own)?;
+    setgroups(&groups)?;
+    Ok(done)
+}
+
+/// The account that owns `directory`, where this process is root and that is not root's.
+#[must_use]
+pub fn lesser_owner(directory: &Path) -> Option<(Uid, Gid)> {
+    let metadata = std::fs::symlink_metadata(directory).ok()?;
+    let owner = (Uid::from_raw(metadata.uid()), Gid::from_raw(metadata.gid()));
+    (geteuid().is_root() && !owner.0.is_root()).then_some(owner)
 }
 
 /// What a user id is outside of this process's user namespace.

@@ -10,19 +10,17 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::image::digest::Digest;
 use crate::image::identity::Identity;
 use crate::sys::clock::rfc3339;
 use crate::sys::file::{append_own, append_owned};
 use crate::sys::journal;
-use crate::verdict::Verdict;
+use crate::verdict::{ReasonCode, Verdict};
 
 pub use again::is_on_record;
 
 /// The file in the run directory that grows by one byte for each record that could not be written.
 pub const UNRECORDED: &str = "unrecorded";
-
-/// The id under which the journal's catalogue may explain these entries.
-const MESSAGE_ID: &str = "6b0f3c1e9d5a4b6c8f2a7e41d90c35ab";
 
 /// One decision.
 #[derive(Debug, Clone, Copy)]
@@ -182,6 +180,15 @@ pub fn escape_controls(json: &str) -> String {
     plain
 }
 
+/// The id under which the journal's catalogue explains a reason: a name of its own for each code, made from
+/// the code, so that neither needs a table.
+#[must_use]
+pub fn message_id(code: ReasonCode) -> String {
+    let mut id = Digest::of(format!("vcn-hook reason {code}").as_bytes()).hex();
+    id.truncate(32);
+    id
+}
+
 fn send(decision: &Decision<'_>, socket: &Path) -> std::io::Result<()> {
     let reason = decision.verdict.reason();
     let priority = match decision.verdict {
@@ -210,11 +217,12 @@ fn send(decision: &Decision<'_>, socket: &Path) -> std::io::Result<()> {
         ("VCN_HOOK_CHAIN", chain.as_deref()),
         ("VCN_HOOK_UNBOUND", unbound.map(|_| "1")),
     ];
+    let id = message_id(reason.code);
     let mut fields = vec![
         ("MESSAGE", message.as_str()),
         ("PRIORITY", priority),
         ("SYSLOG_IDENTIFIER", "vcn-hook"),
-        ("MESSAGE_ID", MESSAGE_ID),
+        ("MESSAGE_ID", id.as_str()),
         ("VCN_HOOK_VERDICT", decision.verdict.as_str()),
         ("VCN_HOOK_CODE", reason.code.as_str()),
         ("VCN_HOOK_VERB", decision.verb),

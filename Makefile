@@ -7,10 +7,16 @@ SHELL := /bin/bash
 TARGET  := x86_64-unknown-linux-musl
 DESTDIR ?=
 PREFIX  ?= /usr/local
+SYSCONFDIR ?= /etc
 BUILD   := $(or $(CARGO_TARGET_DIR),target)
 BINARY  := $(BUILD)/$(TARGET)/release/vcn-hook
 FUZZ_ENV = $(if $(CARGO_TARGET_DIR),CARGO_TARGET_DIR=$(abspath $(CARGO_TARGET_DIR))/fuzz)
 FUZZ    := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR)/fuzz,fuzz/target)/x86_64-unknown-linux-gnu/release/fuzz
+UNITS   := vcn-hook-sync.service vcn-hook-sync.timer vcn-hook-apply.service vcn-hook-apply.path
+VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+DIST    ?= $(BUILD)/packages
+# What is built from one commit is one and the same, whenever and wherever.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
 export VCN_HOOK_BIN = $(abspath $(BINARY))
 
 .PHONY: help
@@ -53,10 +59,32 @@ demo: build ## Notarize an image, start it, watch others be refused; leaves noth
 	@packaging/demo/demo.sh
 
 .PHONY: install
-install: ## Install the built binary below DESTDIR and PREFIX
+install: ## Install what was built below DESTDIR: program, units, settings, manual; PREFIX=, SYSCONFDIR=
 	@test -x $(BINARY) || { echo "run 'make build' first" >&2; exit 1; }
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/vcn-hook
 	ln -sf vcn-hook $(DESTDIR)$(PREFIX)/bin/vcn
+	install -d $(DESTDIR)$(PREFIX)/libexec/vcn-hook/gate
+	ln -sf ../../../bin/vcn-hook $(DESTDIR)$(PREFIX)/libexec/vcn-hook/gate/runc
+	ln -sf ../../../bin/vcn-hook $(DESTDIR)$(PREFIX)/libexec/vcn-hook/gate/crun
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system $(addprefix packaging/systemd/,$(UNITS))
+	sed -i 's|/usr/bin/|$(PREFIX)/bin/|; s|/usr/share/|$(PREFIX)/share/|' $(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/system/,$(UNITS))
+	install -D -m 0644 packaging/systemd/50-vcn-hook.preset $(DESTDIR)$(PREFIX)/lib/systemd/system-preset/50-vcn-hook.preset
+	install -D -m 0644 packaging/systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/vcn-hook.conf
+	install -D -m 0644 packaging/systemd/tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/vcn-hook.conf
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/catalog
+	packaging/systemd/catalog.sh <docs/reasons.md >$(DESTDIR)$(PREFIX)/lib/systemd/catalog/vcn-hook.catalog
+	@# What an administrator wrote stays.
+	test -e $(DESTDIR)$(SYSCONFDIR)/vcn-hook/config.toml || \
+		install -D -m 0644 packaging/config.toml $(DESTDIR)$(SYSCONFDIR)/vcn-hook/config.toml
+	install -D -m 0644 packaging/logrotate $(DESTDIR)$(SYSCONFDIR)/logrotate.d/vcn-hook
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/vcn-hook README.md SECURITY.md ARCHITECTURE.md CHANGELOG.md LICENSE
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/vcn-hook/docs docs/*.md
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/vcn-hook/examples hooks/50-vcn-hook.json
+
+.PHONY: deb
+deb: build ## Debian's package into DIST (target/packages)
+	@tests/install-needs.sh deb
+	packaging/deb/build.sh "$(VERSION)" "$(DIST)"
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# install-needs.sh build|fuzz|test|bench|demo: installs what that target needs and this machine lacks.
+# install-needs.sh build|fuzz|deb|rpm|test|bench|demo: installs what that target needs and this machine lacks.
 # Installs nothing that is there, starts no service, and leaves no policy file of its own behind.
 set -euo pipefail
 
-want=${1:?usage: install-needs.sh build|fuzz|test|bench|demo}
+want=${1:?usage: install-needs.sh build|fuzz|deb|rpm|test|bench|demo}
 
 # command or file -> Debian package
 declare -A build_needs=([cc]=gcc [musl-gcc]=musl-tools)
 declare -A fuzz_needs=([c++]=g++)
+declare -A deb_needs=([dpkg-deb]=dpkg)
+declare -A rpm_needs=([rpmbuild]=rpm)
 declare -A engine_needs=([dockerd]=docker.io [docker]=docker.io [containerd]=containerd [runc]=runc
     [docker-registry]=docker-registry [/bin/busybox]=busybox-static [curl]=curl)
 declare -A podman_needs=([podman]=podman [runc]=runc [docker-registry]=docker-registry [/bin/busybox]=busybox-static)
@@ -15,6 +17,7 @@ declare -A runc_needs=([runc]=runc [/bin/busybox]=busybox-static)
 declare -A crun_needs=([crun]=crun [/bin/busybox]=busybox-static)
 declare -A test_needs=([strace]=strace [crun]=crun [podman]=podman [/usr/libexec/podman/catatonit]=catatonit
     [nginx]=nginx-light [jq]=jq [skopeo]=skopeo [ssh-agent]=openssh-client
+    [debootstrap]=debootstrap [lintian]=lintian [systemd-analyze]=systemd
     [go]=golang-go [/lib/systemd/systemd-journald]=systemd
     [/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go]=golang-golang-x-mod-dev)
 
@@ -33,6 +36,8 @@ need build_needs
 case $want in
 build) ;;
 fuzz) need fuzz_needs ;;
+deb) need deb_needs ;;
+rpm) need rpm_needs ;;
 demo)
     # The engine that was asked for, else one that is here, else Docker.
     engine=${ENGINE:-$("$(dirname "$0")/../packaging/demo/demo.sh" --which 2>/dev/null || echo docker)}
@@ -44,11 +49,12 @@ demo)
     *) ;; # what it lacks, the demo says itself
     esac
     ;;
-test | bench) need fuzz_needs && need engine_needs && need test_needs ;;
+test | bench) need fuzz_needs && need deb_needs && need rpm_needs && need engine_needs && need test_needs ;;
 *) echo "install-needs.sh: unknown target '$want'" >&2 && exit 64 ;;
 esac
 # The busybox of Debian's `busybox` package is dynamic; images are made of the static one.
-if [ "$want" != build ] && [ "$want" != fuzz ] && [ -e /bin/busybox ] && ldd /bin/busybox >/dev/null 2>&1; then
+case $want in build | fuzz | deb | rpm) images= ;; *) images=yes ;; esac
+if [ -n "$images" ] && [ -e /bin/busybox ] && ldd /bin/busybox >/dev/null 2>&1; then
     missing+=(busybox-static)
 fi
 

@@ -25,10 +25,12 @@ pub mod image;
 pub mod ledger;
 pub mod machine;
 pub mod node;
+pub mod package;
 pub mod podman;
 pub mod registry;
 pub mod scratch;
 pub mod server;
+pub mod snapshot;
 
 use std::path::PathBuf;
 

@@ -14,8 +14,9 @@ use crate::policy::decide::{Case, decide, enforced, exec_into_pause, of_exec, on
 use crate::policy::gatebin::{GateBin, Response};
 use crate::verdict::{Undecided, Verdict};
 
-pub use answer::{Answer, ask, consult, note};
-use places::{engines, guarded, sinks};
+pub use answer::{Answer, Opened, ask, consult, note};
+pub use places::engines;
+use places::{guarded, sinks};
 
 /// What came of one start.
 #[derive(Debug, Clone, PartialEq, Eq)]

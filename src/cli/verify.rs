@@ -21,7 +21,7 @@ use crate::allowlist::record::{Key, Kind, Record, Status};
 use crate::image::digest::{ChainId, Digest};
 use crate::image::subjects::{ImageSubjects, SubjectOf};
 use crate::policy::gatebin::Response;
-use crate::policy::standing::{Standing, standing};
+use crate::policy::standing::{Standing, deciding, standing};
 use crate::trust::root::TrustRoot;
 use crate::verdict::{Reason, ReasonCode, exit};
 
@@ -196,7 +196,10 @@ impl Judge<'_> {
             .into_iter()
             .find(|finding| finding.standing.reason.code.exit_code() == code)
             .ok_or_else(|| Failure::new(ReasonCode::NoIdentity.exit_code(), "no image config"))?;
-        let statement = match (self.copy, deciding(&finding)) {
+        let statement = match (
+            self.copy,
+            deciding(&finding.records, finding.standing.status),
+        ) {
             (Some(copy), Some(record)) => stated(copy, record).unwrap_or_else(|failure| {
                 // The statement explains the answer and is no part of it. One note is enough.
                 self.unread.get_or_init(|| failure);
@@ -303,27 +306,6 @@ impl Judge<'_> {
             None => chosen(signer, &self.selection.signers),
         }
     }
-}
-
-/// The record whose statement is worth showing: one of the deciding status, the newest of them.
-fn deciding(finding: &Finding) -> Option<&Record> {
-    let status = finding.standing.status;
-    let newest = |records: &mut dyn Iterator<Item = &'_ Record>| {
-        records
-            .max_by_key(|record| record.log_index)
-            .map(|record| record.log_index)
-    };
-    let index = newest(
-        &mut finding
-            .records
-            .iter()
-            .filter(|record| record.status == status),
-    )
-    .or_else(|| newest(&mut finding.records.iter()))?;
-    finding
-        .records
-        .iter()
-        .find(|record| record.log_index == index)
 }
 
 fn stated(copy: &LogCopy, record: &Record) -> Result<Option<Stated>, Failure> {

@@ -80,6 +80,22 @@ pub enum Source {
     Nested,
 }
 
+impl Source {
+    /// The stable name used in metrics and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+            Self::Bundle => "bundle",
+            Self::Build => "build",
+            Self::Other => "other",
+            Self::Unrecorded => "unrecorded",
+            Self::Nested => "nested",
+        }
+    }
+}
+
 /// Finds all that runs. `now` is in Unix seconds.
 #[must_use]
 pub fn list(engines: &Engines, now: u64) -> Running {

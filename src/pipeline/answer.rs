@@ -3,12 +3,15 @@
 //! Owns the order of these checks and which reason each failure is. What the
 //! records are worth is `policy`'s to say.
 
+use std::path::PathBuf;
+
 use crate::allowlist::index_note::IndexNote;
+use crate::allowlist::lookup::Allowlist;
 use crate::allowlist::record::{Key, Kind, Record};
 use crate::image::digest::Digest;
 use crate::policy::freshness::{self, Ages};
 use crate::policy::gatebin::{GateBin, Trust};
-use crate::store::{HighWater, Store, StoreError, cannot_use};
+use crate::store::{HighWater, Store, StoreError, TableFile, cannot_use};
 use crate::verdict::{Reason, ReasonCode};
 
 /// What the allowlist says of one image, every byte of it verified.
@@ -37,33 +40,77 @@ pub fn consult(gate: &GateBin, config: &Digest, now: u64) -> Result<Answer, Reas
 /// # Errors
 /// The reason why there is no verified answer.
 pub fn ask(gate: &GateBin, store: &Store, key: &Key, now: u64) -> Result<Answer, Reason> {
-    let trust = &gate.trust;
-    let mark = store.high_water().map_err(because)?;
-    let allowlist = store
-        .open(&trust.indexer_keys()?, trust.index_threshold, &trust.origin)
-        .map_err(because)?;
-    let note = allowlist.note().clone();
-    if let Some(rolled_back) = mark.rolled_back(&note) {
-        return Err(because(StoreError::RolledBack(rolled_back)));
+    Opened::open(gate, store, now)?.ask(key)
+}
+
+/// A verified allowlist, for whoever has more than one question.
+#[derive(Debug)]
+pub struct Opened {
+    allowlist: Allowlist<TableFile>,
+    place: PathBuf,
+    freshness: Result<(), Reason>,
+}
+
+impl Opened {
+    /// Opens the allowlist in `store`, not rolled back, under a trust root that is known.
+    ///
+    /// # Errors
+    /// The reason why there is none that answers.
+    pub fn open(gate: &GateBin, store: &Store, now: u64) -> Result<Self, Reason> {
+        let trust = &gate.trust;
+        let mark = store.high_water().map_err(because)?;
+        let allowlist = store
+            .open(&trust.indexer_keys()?, trust.index_threshold, &trust.origin)
+            .map_err(because)?;
+        let note = allowlist.note();
+        if let Some(rolled_back) = mark.rolled_back(note) {
+            return Err(because(StoreError::RolledBack(rolled_back)));
+        }
+        root_is_known(trust, note)?;
+        if mark != mark.max(HighWater::of(note)) {
+            // Best effort: `apply` does it too, and a mark that stays low allows nothing that it would not now.
+            let _ = store.try_advance_high_water(note);
+        }
+        let ages = Ages {
+            signed: note.time,
+            expires: note.expires,
+            high_water: mark.time,
+            now,
+        };
+        Ok(Self {
+            freshness: freshness::check(&ages, gate.grace),
+            place: gate.state_dir.clone(),
+            allowlist,
+        })
     }
-    root_is_known(trust, &note)?;
-    let records = allowlist.lookup(key);
-    let records = records.map_err(|error| because(cannot_use(&gate.state_dir, error)))?;
-    if mark != mark.max(HighWater::of(&note)) {
-        // Best effort: `apply` does it too, and a mark that stays low allows nothing that it would not now.
-        let _ = store.try_advance_high_water(&note);
+
+    /// The note that every answer stands under.
+    #[must_use]
+    pub const fn note(&self) -> &IndexNote {
+        self.allowlist.note()
     }
-    let ages = Ages {
-        signed: note.time,
-        expires: note.expires,
-        high_water: mark.time,
-        now,
-    };
-    Ok(Answer {
-        records,
-        freshness: freshness::check(&ages, gate.grace),
-        note,
-    })
+
+    /// Whether the allowlist is recent enough, or why not.
+    ///
+    /// # Errors
+    /// The reason.
+    pub fn freshness(&self) -> Result<(), &Reason> {
+        self.freshness.as_ref().copied()
+    }
+
+    /// Asks about one key.
+    ///
+    /// # Errors
+    /// The reason why there is no verified answer.
+    pub fn ask(&self, key: &Key) -> Result<Answer, Reason> {
+        let records = self.allowlist.lookup(key);
+        let records = records.map_err(|error| because(cannot_use(&self.place, error)))?;
+        Ok(Answer {
+            records,
+            freshness: self.freshness.clone(),
+            note: self.note().clone(),
+        })
+    }
 }
 
 /// The signed note that the allowlist in `store` stands under, its age not looked at.

@@ -10,7 +10,8 @@ use crate::policy::gatebin::{Bundle, GateBin};
 use crate::sys::journal;
 
 /// Where the engines keep their files on this node.
-pub(super) fn engines(gate: &GateBin) -> Engines {
+#[must_use]
+pub fn engines(gate: &GateBin) -> Engines {
     Engines {
         docker_roots: gate.engines.docker_roots.clone(),
         containerd_roots: gate.engines.containerd_roots.clone(),

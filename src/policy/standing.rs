@@ -40,6 +40,15 @@ pub fn standing(trust: &Trust, records: &[Record], chain: Option<&ChainId>, now:
     refused(trust, &words).unwrap_or_else(|| vouched(trust, &words, chain, now))
 }
 
+/// The record whose statement is worth showing: one of the deciding status, the newest of them.
+#[must_use]
+pub fn deciding(records: &[Record], status: Status) -> Option<&Record> {
+    let newest = |record: &&Record| record.log_index;
+    let of_status = records.iter().filter(|record| record.status == status);
+    let found = of_status.max_by_key(newest);
+    found.or_else(|| records.iter().max_by_key(newest))
+}
+
 /// A record with its signer looked up.
 struct Word<'a> {
     record: &'a Record,

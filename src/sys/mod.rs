@@ -8,6 +8,7 @@
 )]
 
 pub mod arena;
+pub mod cgroup;
 pub mod clock;
 pub mod cores;
 pub mod exec;

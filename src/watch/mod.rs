@@ -4,4 +4,6 @@
 //! the layers that are mounted for it. What a sweep looks like on a page, in a metric or in a line is
 //! each output's own file. Nothing here is reachable from the gate.
 
+pub mod look;
+mod reach;
 pub mod sweep;

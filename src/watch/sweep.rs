@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::allowlist::record::Status;
+pub use crate::audit::passages::{Entered, Passage};
 use crate::image::digest::Digest;
 use crate::verdict::{Reason, Verdict};
 
@@ -94,30 +95,6 @@ pub struct Stated {
     pub time: u64,
 }
 
-/// How a container came to run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Entered {
-    /// Through the gate, by this decision.
-    ByGate(Passage),
-    /// Not through the gate: there is no decision of its start, and there is one of an earlier start.
-    Around,
-    /// Before the decisions that this node still has.
-    Before,
-}
-
-/// The decision that let a container start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Passage {
-    /// When, as RFC 3339 has it.
-    pub time: String,
-    /// `allow` or `warn`.
-    pub verdict: String,
-    /// The stable reason code.
-    pub code: String,
-    /// Whether it started only because the node was in audit mode.
-    pub would_deny: bool,
-}
-
 impl Watched {
     /// Whether the verification succeeds: what the seeds called a successful check.
     #[must_use]
@@ -156,18 +133,6 @@ impl Sweep {
         self.undecided.is_none()
             && self.troubles.is_empty()
             && self.containers.iter().all(Watched::passes)
-    }
-}
-
-impl Entered {
-    /// The stable name used in metrics and records.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::ByGate(_) => "by-gate",
-            Self::Around => "around",
-            Self::Before => "before",
-        }
     }
 }
 

@@ -1,0 +1,104 @@
+//! Which engines' directories answer: one on a disk that hangs must not stop the look at the others.
+//!
+//! Owns the deadline, and that no thread is sent after one that has not come back.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::engine::Engines;
+use crate::verdict::{Reason, ReasonCode};
+
+/// A local directory answers at once, and one that is waited for longer has hung.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Often enough for a directory that answers at once not to be waited for.
+const STEP: Duration = Duration::from_millis(1);
+
+/// The threads that were sent to look and have not come back.
+#[derive(Debug, Default)]
+pub(super) struct Reach {
+    sent: HashMap<PathBuf, JoinHandle<()>>,
+}
+
+impl Reach {
+    /// Leaves out of `engines` the directories that do not answer, and says so.
+    pub(super) fn keep_reachable(&mut self, engines: &mut Engines, troubles: &mut Vec<Reason>) {
+        let Engines {
+            docker_roots,
+            containerd_roots,
+            storage_roots,
+            ..
+        } = engines;
+        let roots = [docker_roots, containerd_roots, storage_roots];
+        for root in roots.iter().flat_map(|roots| roots.iter()) {
+            self.send(root);
+        }
+        self.wait();
+        for roots in roots {
+            roots.retain(|root| {
+                let hangs = self.sent.contains_key(root);
+                if hangs {
+                    troubles.push(hung(root));
+                }
+                !hangs
+            });
+        }
+    }
+
+    fn send(&mut self, root: &Path) {
+        if self.sent.contains_key(root) {
+            return;
+        }
+        let path = root.to_owned();
+        let look = move || {
+            // What it says is for the look itself to find out; here it only has to say something.
+            let _ = std::fs::read_dir(&path).map(|mut entries| entries.next().is_some());
+        };
+        // Without a thread the look goes on as if it had answered.
+        if let Ok(thread) = std::thread::Builder::new().spawn(look) {
+            self.sent.insert(root.to_owned(), thread);
+        }
+    }
+
+    fn wait(&mut self) {
+        let begun = Instant::now();
+        loop {
+            self.sent.retain(|_, thread| !thread.is_finished());
+            if self.sent.is_empty() || begun.elapsed() > PATIENCE {
+                return;
+            }
+            std::thread::sleep(STEP);
+        }
+    }
+}
+
+fn hung(root: &Path) -> Reason {
+    let detail = format!(
+        "'{}' does not answer, and nothing of it was looked at",
+        root.display()
+    );
+    let hint = "see what the disk or the network under it does";
+    Reason::new(ReasonCode::Unreadable, detail, hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reach;
+    use crate::engine::Engines;
+
+    #[test]
+    fn what_answers_stays_and_so_does_what_is_not_there() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut engines = Engines {
+            docker_roots: vec![directory.path().to_owned(), "/none".into()],
+            storage_roots: vec![directory.path().join("none")],
+            ..Engines::default()
+        };
+        let before = engines.clone();
+        let mut troubles = Vec::new();
+        Reach::default().keep_reachable(&mut engines, &mut troubles);
+        assert_eq!((engines, troubles), (before, Vec::new()));
+    }
+}

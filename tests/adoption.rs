@@ -15,6 +15,7 @@ use std::fs;
 use serde_json::{Value, json};
 use support::daemon::Daemon;
 use support::image::{EVIL, Image, SAYS};
+use support::machine::Machine;
 use support::node::Node;
 use support::podman::Podman;
 use support::scratch::Scratch;
@@ -241,4 +242,132 @@ fn a_baseline_notarizes_what_runs_and_what_is_stored_and_overrides_nobody() {
         (&json!(2), &json!(0)),
         "{done:#}"
     );
+}
+
+/// A machine that follows a ledger of its own, in audit mode, whose Docker is as it comes.
+fn followed(scratch: &Scratch) -> Machine {
+    let machine = Machine::of_host(scratch);
+    machine.dockerd();
+    machine
+        .vcn(&[
+            "ledger",
+            "init",
+            "/srv/ledger",
+            "--origin",
+            "ledger.test/vcn",
+        ])
+        .ok();
+    machine.vcn(&["mode", "audit"]).ok();
+    machine.vcn(&["enroll", "/srv/ledger"]).ok();
+    machine
+}
+
+/// What `self-test` answers, and that it left nothing behind.
+#[track_caller]
+fn self_test(machine: &Machine, engine: &str, code: i32) -> Value {
+    let tested = machine
+        .vcn(&["-o", "json", "self-test", "--engine", engine])
+        .exits(code);
+    let answer = tested.json();
+    let record = machine.read("/var/lib/vcn-hook/self-test.json");
+    assert_eq!(serde_json::from_str::<Value>(&record).unwrap(), answer);
+    assert_eq!(answer["leftBehind"], json!([]), "{answer:#}");
+    assert_eq!(machine.run(&[engine, "ps", "-aq"]).ok(), "");
+    let images = machine.run(&[engine, "images", "-aq"]).ok();
+    assert_eq!(images, "", "images of {engine}");
+    answer
+}
+
+#[test]
+fn a_self_test_proves_the_gate_and_notices_when_it_is_not_in_the_way() {
+    let scratch = Scratch::new("self-test");
+    let machine = followed(&scratch);
+    let outcome = |answer: &Value| {
+        let half = |name: &str| answer[name]["outcome"].as_str().unwrap().to_owned();
+        (half("unknown"), half("trusted"))
+    };
+    let is = |answer: &Value, unknown: &str, trusted: &str| {
+        assert_eq!(
+            outcome(answer),
+            (unknown.into(), trusted.into()),
+            "{answer:#}"
+        );
+    };
+
+    // Docker as it comes: nobody decides anything, in either mode.
+    is(
+        &self_test(&machine, "docker", 1),
+        "started-unseen",
+        "not-notarized",
+    );
+    machine.vcn(&["mode", "enforce", "--yes"]).ok();
+    is(
+        &self_test(&machine, "docker", 1),
+        "started-unseen",
+        "not-notarized",
+    );
+    let loud = machine.vcn(&["self-test"]).exits(1);
+    for part in ["THE GATE IS NOT ON", "docker", "vcn-hook doctor"] {
+        assert!(loud.err.contains(part), "{part} in {loud:?}");
+    }
+
+    // With the gate in the way, what is missing is one word of the ledger's.
+    machine
+        .run(&["ln", "-s", "/usr/bin/vcn-hook", "/usr/local/sbin/runc"])
+        .ok();
+    is(
+        &self_test(&machine, "docker", 2),
+        "refused",
+        "not-notarized",
+    );
+    machine.vcn(&["mode", "audit"]).ok();
+    is(
+        &self_test(&machine, "docker", 2),
+        "would-deny",
+        "not-notarized",
+    );
+    let dry = machine
+        .vcn(&["-o", "json", "self-test", "--dry-run"])
+        .json();
+    assert_eq!(dry["notarized"], false);
+    let published = machine.vcn(&["-o", "json", "self-test", "--publish"]);
+    assert_eq!(published.json()["entry"], 0);
+    assert_eq!(published.json()["canaries"].as_array().unwrap().len(), 2);
+    let again = machine.vcn(&["-o", "json", "self-test", "--publish"]);
+    assert_eq!(again.json()["entry"], Value::Null);
+    is(&self_test(&machine, "docker", 0), "would-deny", "started");
+    machine.vcn(&["mode", "enforce", "--yes"]).ok();
+    let proven = self_test(&machine, "docker", 0);
+    is(&proven, "refused", "started");
+    assert_eq!(
+        (&proven["mode"], &proven["unknown"]["code"]),
+        (&"enforce".into(), &"unknown".into())
+    );
+
+    // Podman has runtimes of its own: what is proven of Docker is not proven of it.
+    is(
+        &self_test(&machine, "podman", 1),
+        "started-unseen",
+        "started-unseen",
+    );
+    machine
+        .sh("mkdir -p /usr/libexec/vcn-hook/gate /etc/containers/containers.conf.d
+             for name in runc crun; do ln -s /usr/bin/vcn-hook /usr/libexec/vcn-hook/gate/$name; done")
+        .ok();
+    machine.write(
+        "/etc/containers/containers.conf.d/50-gate.conf",
+        "[engine.runtimes]\nrunc = [\"/usr/libexec/vcn-hook/gate/runc\"]\n\
+         crun = [\"/usr/libexec/vcn-hook/gate/crun\"]\n",
+    );
+    is(&self_test(&machine, "podman", 0), "refused", "started");
+
+    // Without its word the one that must start does not, and nobody's word against it is undone.
+    let canary = published.json()["canaries"][0].as_str().unwrap().to_owned();
+    machine.vcn(&["untrust", "--hash", &canary]).ok();
+    is(&self_test(&machine, "docker", 1), "refused", "refused");
+    let refused = machine.vcn(&["self-test", "--publish"]).exits(1);
+    assert!(refused.err.contains("withdrawn"), "{refused:?}");
+    machine.stop_dockerd();
+    let stopped = machine.vcn(&["self-test", "--engine", "docker"]).exits(14);
+    assert!(stopped.err.contains("is Docker running?"), "{stopped:?}");
 }

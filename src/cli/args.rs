@@ -15,9 +15,11 @@ use super::output::Format;
 
 mod baseline;
 mod mode;
+mod self_test;
 
 pub use baseline::Baseline;
 pub use mode::{Mode, ModeWord};
+pub use self_test::{EngineWord, SelfTest};
 
 /// Starts a container only if its image is TRUSTED in a transparency ledger.
 #[derive(Debug, Parser)]
@@ -106,6 +108,9 @@ pub enum Verb {
     /// List what was refused, or would have been in audit mode
     #[command(after_help = help::REPORT)]
     Report(Report),
+    /// Prove with two canaries that the gate refuses what it must, and lets start what may
+    #[command(after_help = help::SELF_TEST)]
+    SelfTest(SelfTest),
     /// Show whether refusals refuse, or set it: audit or enforce
     #[command(after_help = help::MODE)]
     Mode(Mode),

@@ -90,6 +90,19 @@ Examples:
   vcn-hook baseline --running --yes
   vcn-hook baseline --only 'registry.example/*' --except '*/scratch-*'";
 
+pub(super) const SELF_TEST: &str = "\
+Starts a canary that nobody can have notarized, and one that is the same on every
+machine and must be TRUSTED. What counts is the decision on record about that very
+container. Removes what it made. The result is in the state directory: self-test.json.
+
+Exits 0 when both halves are proven, 1 when the gate is not in the way or refuses what
+may start, 2 when only the canary that must start is not notarized yet.
+
+Examples:
+  vcn-hook self-test --publish     # once for a ledger, with a publisher's key
+  vcn-hook self-test
+  vcn-hook self-test --engine podman -o json";
+
 pub(super) const MODE: &str = "\
 In audit mode every start is judged and recorded, and none is refused. Before
 enforce it is shown what would have been refused lately, and asked about; what

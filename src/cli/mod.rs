@@ -29,6 +29,7 @@ pub mod notarize;
 pub mod output;
 pub mod replaced;
 pub mod report;
+pub mod self_test;
 pub mod setting;
 pub mod signing;
 pub mod status;
@@ -89,6 +90,7 @@ fn dispatch(context: &mut Context, verb: Verb) -> Result<u8, Failure> {
         Verb::Explain(args) => explain::explain(context, &args),
         Verb::Status => status::run(context),
         Verb::Report(args) => report::run(context, &args),
+        Verb::SelfTest(args) => self_test::run(context, &args),
         Verb::Mode(args) => mode::run(context, &args),
         Verb::Enroll(args) => enroll::run(context, &args),
         Verb::Sync => node::run(context),

@@ -116,7 +116,7 @@ impl From<Refused> for anyhow::Error {
 }
 
 fn get(socket: &Path, path: &str, patience: Duration) -> Result<BufReader<UnixStream>, Refused> {
-    let (status, body) = request(socket, path, patience).map_err(Refused::Other)?;
+    let (status, body) = request(socket, "GET", path, None, patience).map_err(Refused::Other)?;
     if status == 200 {
         return Ok(body);
     }
@@ -132,22 +132,46 @@ fn get(socket: &Path, path: &str, patience: Duration) -> Result<BufReader<UnixSt
     })
 }
 
+/// What is sent with a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Body<'a> {
+    /// Its media type.
+    pub kind: &'a str,
+    /// The bytes.
+    pub bytes: &'a [u8],
+}
+
 /// Asks, and reads up to where the body begins.
-fn request(
+///
+/// # Errors
+/// When the daemon cannot be asked, or does not answer.
+pub fn request(
     socket: &Path,
+    method: &str,
     path: &str,
+    body: Option<Body<'_>>,
     patience: Duration,
 ) -> anyhow::Result<(u16, BufReader<UnixStream>)> {
     let mut stream = UnixStream::connect(socket)
         .with_context(|| format!("cannot connect to '{}'", socket.display()))?;
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(
-        stream,
-        "GET {} HTTP/1.0\r\nHost: docker\r\nUser-Agent: vcn-hook\r\n\r\n",
+    let mut head = format!(
+        "{method} {} HTTP/1.0\r\nHost: docker\r\nUser-Agent: vcn-hook\r\n",
         encoded(path)
-    )
-    .context("cannot ask Docker")?;
+    );
+    if let Some(body) = body {
+        let length = body.bytes.len();
+        head += &format!(
+            "Content-Type: {}\r\nContent-Length: {length}\r\n",
+            body.kind
+        );
+    }
+    head += "\r\n";
+    stream
+        .write_all(head.as_bytes())
+        .and_then(|()| stream.write_all(body.map_or(&[], |body| body.bytes)))
+        .context("cannot ask Docker")?;
     let mut reader = BufReader::new(stream);
     let status = read_head(&mut reader)?;
     Ok((status, reader))

@@ -17,6 +17,7 @@
     reason = "test code; no test file uses all of it"
 )]
 
+pub mod booted;
 pub mod bundle;
 pub mod burst;
 pub mod command;

@@ -86,15 +86,19 @@ pub fn copy_of_sources(scratch: &Scratch, place: &str) -> PathBuf {
     copy
 }
 
-/// A machine on a clean Debian root with Docker in it, and nothing of ours.
-pub fn clean_machine(scratch: &Scratch, suite: Suite) -> Machine {
+/// A clean Debian root with Docker in it, and nothing of ours. Nobody writes to it.
+pub fn root(suite: Suite) -> PathBuf {
     let made = Command::new(sources().join("tests/roots.sh"))
         .arg(suite.to_string())
         .output()
         .unwrap();
     assert!(made.status.success(), "{made:?}");
-    let root = String::from_utf8(made.stdout).unwrap();
-    let machine = Machine::of(scratch, Path::new(root.trim()));
+    String::from_utf8(made.stdout).unwrap().trim().into()
+}
+
+/// A machine on such a root.
+pub fn clean_machine(scratch: &Scratch, suite: Suite) -> Machine {
+    let machine = Machine::of(scratch, &root(suite));
     machine.run(&["rm", "/usr/bin/vcn-hook"]).ok();
     machine
 }

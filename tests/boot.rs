@@ -1,0 +1,156 @@
+//! The units under a systemd that runs them: the timer syncs, the path applies, the journal explains.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test stops at the first surprise"
+)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::booted::boot;
+use support::machine::Machine;
+use support::package::{self, Suite};
+use support::scratch::Scratch;
+
+#[test]
+fn the_units_do_their_work_on_debian_12() {
+    works(Suite::Bookworm);
+}
+
+#[test]
+fn the_units_do_their_work_on_debian_13() {
+    works(Suite::Trixie);
+}
+
+fn works(suite: Suite) {
+    let scratch = Scratch::new(&format!("boot-{suite}"));
+    let deb = package::deb(&scratch, "0.1.0~test1");
+    let machine = boot(&scratch, suite);
+    let bytes = std::fs::read(&deb).unwrap();
+    machine.write("/root/vcn-hook.deb", bytes);
+    machine
+        .run(&["apt-get", "install", "-y", "/root/vcn-hook.deb"])
+        .ok();
+    for unit in ["vcn-hook-sync.timer", "vcn-hook-apply.path"] {
+        assert_eq!(
+            machine.run(&["systemctl", "is-active", unit]).ok(),
+            "active",
+            "{unit}"
+        );
+    }
+
+    // As an administrator would who wants it more often than every five minutes.
+    let often = "[Timer]\nOnCalendar=\nOnCalendar=*:*:*\nRandomizedDelaySec=0\n";
+    machine.write(
+        "/etc/systemd/system/vcn-hook-sync.timer.d/often.conf",
+        often,
+    );
+    machine.run(&["systemctl", "daemon-reload"]).ok();
+    machine
+        .run(&["systemctl", "restart", "vcn-hook-sync.timer"])
+        .ok();
+    machine
+        .vcn(&["ledger", "init", "/srv/ledger", "--origin", "l.test/boot"])
+        .ok();
+    machine.vcn(&["enroll", "/srv/ledger"]).ok();
+
+    // A word that this machine has to fetch: the writer follows nothing.
+    let applied = count(&machine, "vcn-hook-apply.service");
+    machine.write("/root/nothing.toml", "");
+    let hash = "a".repeat(64);
+    let words = [
+        "-c",
+        "/root/nothing.toml",
+        "notarize",
+        "--ledger",
+        "/srv/ledger",
+        "--hash",
+        &hash,
+    ];
+    machine.vcn(&words).ok();
+    eventually(&machine, "the timer syncs", || {
+        let status = machine.vcn(&["-o", "json", "inspect", "--hash", &hash]);
+        status.out.contains("TRUSTED")
+    });
+    eventually(&machine, "the path applies", || {
+        count(&machine, "vcn-hook-apply.service") > applied
+    });
+    // Whatever it did, it did as the account, and nothing was in its way.
+    let script = "find /var/lib/vcn-hook/allowlist /var/lib/vcn-hook/log ! -user vcn-hook";
+    assert_eq!(machine.sh(script).ok(), "");
+    for unit in ["vcn-hook-sync.service", "vcn-hook-apply.service"] {
+        let result = machine
+            .run(&["systemctl", "show", "-P", "Result", unit])
+            .ok();
+        assert_eq!(result, "success", "{}", journal(&machine));
+    }
+
+    // The ledger's own timer signs the index anew.
+    let unit = "vcn-hook-index@srv-ledger";
+    machine
+        .run(&["systemctl", "enable", "--now", &format!("{unit}.timer")])
+        .ok();
+    machine
+        .run(&["systemctl", "start", &format!("{unit}.service")])
+        .ok();
+
+    // A denial, explained.
+    machine.vcn(&["mode", "enforce", "--yes"]).ok();
+    let config =
+        r#"{"ociVersion":"1.0.2","root":{"path":"rootfs"},"process":{"args":["/x"],"cwd":"/"}}"#;
+    machine.write("/srv/bundle/config.json", config);
+    machine.sh("mkdir /srv/bundle/rootfs").ok();
+    machine
+        .vcn(&["runtime", "--", "run", "--bundle", "/srv/bundle", "by-hand"])
+        .failed();
+    eventually(&machine, "the journal explains", || {
+        let said = machine
+            .run(&["journalctl", "--no-pager", "-x", "-t", "vcn-hook"])
+            .out;
+        said.contains("deny by-hand")
+            && said.contains("no engine's record says which image this is")
+    });
+    machine.run(&["apt-get", "purge", "-y", "vcn-hook"]).ok();
+    let left = machine.run(&[
+        "systemctl",
+        "list-units",
+        "--all",
+        "--plain",
+        "--no-legend",
+        "vcn-hook*",
+    ]);
+    assert_eq!(left.ok(), "");
+}
+
+/// How often a unit has run to its end.
+fn count(machine: &Machine, unit: &str) -> usize {
+    let said = machine
+        .run(&["journalctl", "--no-pager", "-o", "cat", "-u", unit])
+        .out;
+    said.lines()
+        .filter(|line| line.starts_with("Finished "))
+        .count()
+}
+
+fn journal(machine: &Machine) -> String {
+    machine
+        .run(&["journalctl", "--no-pager", "-u", "vcn-hook-*"])
+        .out
+}
+
+#[track_caller]
+fn eventually(machine: &Machine, what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "{what}: {}",
+            journal(machine)
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}

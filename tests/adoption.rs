@@ -23,33 +23,35 @@ use support::scratch::Scratch;
 #[test]
 fn the_mode_is_written_beside_the_configuration_and_applied_at_once() {
     let scratch = Scratch::new("mode");
-    let node = Node::bare(&scratch, "node", None);
-    let fragment = node.base().join("etc/conf.d/50-node.toml");
-    let theirs = fs::read(node.config()).unwrap();
-    let mode = |args: &[&str]| node.vcn(&[&["-o", "json", "mode"], args].concat());
+    let machine = Machine::of_host(&scratch);
+    let fragment = "/etc/vcn-hook/conf.d/50-node.toml";
+    let mode = |args: &[&str]| machine.vcn(&[&["-o", "json", "mode"], args].concat());
 
     // A package sets it before there is a ledger.
     let set = mode(&["audit"]);
-    assert_eq!(set.code, 0, "{set:?}");
-    assert_eq!(set.json()["written"], fragment.to_str().unwrap());
+    assert_eq!(set.json()["written"], fragment);
     assert_eq!(set.json()["applied"], false);
-    let text = fs::read_to_string(&fragment).unwrap();
+    let text = machine.read(fragment);
     assert!(text.starts_with("# Written by vcn-hook"), "{text}");
     assert!(text.ends_with("\nmode = \"audit\"\n"), "{text}");
     mode(&["enforce"]).exits(14);
 
-    node.vcn(&["ledger", "init", node.ledger().to_str().unwrap()])
-        .exits(64);
-    let ledger = node.ledger().display().to_string();
-    node.vcn(&["ledger", "init", &ledger, "--origin", "ledger.test/vcn"])
+    machine
+        .vcn(&[
+            "ledger",
+            "init",
+            "/srv/ledger",
+            "--origin",
+            "ledger.test/vcn",
+        ])
         .ok();
-    node.vcn(&["enroll", &ledger]).ok();
+    machine.vcn(&["enroll", "/srv/ledger"]).ok();
     let shown = mode(&[]).json();
     assert_eq!(
         (&shown["mode"], &shown["applied"]),
         (&"audit".into(), &"audit".into())
     );
-    assert_eq!(shown["origin"], fragment.to_str().unwrap());
+    assert_eq!(shown["origin"], fragment);
 
     // Nothing would be refused, so nobody is asked.
     assert_eq!(
@@ -59,23 +61,24 @@ fn the_mode_is_written_beside_the_configuration_and_applied_at_once() {
     assert_eq!(mode(&[]).json()["applied"], "audit");
     assert_eq!(mode(&["enforce"]).json()["applied"], true);
     assert_eq!(mode(&[]).json()["applied"], "enforce");
-    assert_eq!(fs::read(node.config()).unwrap(), theirs);
-    let text = fs::read_to_string(&fragment).unwrap();
-    assert!(text.contains(&format!("ledger = {ledger:?}\n")), "{text}");
+    assert!(!machine.path("/etc/vcn-hook/config.toml").exists());
+    let text = machine.read(fragment);
+    assert!(text.contains("ledger = \"/srv/ledger\"\n"), "{text}");
 
     // Where people have written it themselves, it is changed there.
-    node.configure("# ours\nmode = \"enforce\"\n");
+    machine.write("/etc/vcn-hook/config.toml", "# ours\nmode = \"enforce\"\n");
     let set = mode(&["audit"]).json();
     assert_eq!(
         (&set["written"], &set["applied"]),
-        (&node.config().to_str().into(), &true.into())
+        (&"/etc/vcn-hook/config.toml".into(), &true.into())
     );
-    let text = fs::read_to_string(node.config()).unwrap();
-    assert!(text.starts_with("# ours\nmode = \"audit\"\n"), "{text}");
+    assert_eq!(
+        machine.read("/etc/vcn-hook/config.toml"),
+        "# ours\nmode = \"audit\"\n"
+    );
 
     // Another fragment has the last word, and that is said.
-    let last = node.base().join("etc/conf.d/90-site.toml");
-    fs::write(&last, "mode = \"enforce\"\n").unwrap();
+    machine.write("/etc/vcn-hook/conf.d/90-site.toml", "mode = \"enforce\"\n");
     let refused = mode(&["audit"]).exits(14);
     assert!(refused.err.contains("90-site.toml"), "{refused:?}");
 }
@@ -83,41 +86,85 @@ fn the_mode_is_written_beside_the_configuration_and_applied_at_once() {
 #[test]
 fn enforcing_shows_what_would_be_refused_and_wants_a_yes() {
     let scratch = Scratch::new("enforcing");
-    let daemon = Daemon::start(&scratch);
-    let node = Node::new(&scratch, "node", Some(&daemon));
-    daemon.gated_by(&node.config());
-    node.vcn(&["mode", "audit"]).ok();
+    let machine = followed(&scratch);
+    gate_docker(&machine);
     let app = Image::app("app:1");
-    app.load(&daemon);
     let evil = app.with_other_config("app:evil");
-    evil.load(&daemon);
-    assert_eq!(daemon.run(&["app:1"]).ok(), SAYS);
-    assert_eq!(daemon.run(&["app:evil"]).ok(), EVIL);
+    let idle = Image::saying("idle:1", "idle");
+    for image in [&app, &evil, &idle] {
+        load(&machine, image);
+    }
+    let docker = |words: &[&str]| machine.run(&[&["docker"], words].concat());
+    let start = |image: &str| docker(&["run", "--rm", "--network=none", image]);
+    assert_eq!(start("app:1").ok(), SAYS);
+    assert_eq!(start("app:evil").ok(), EVIL);
+    let sleep = [
+        "--entrypoint",
+        "/bin/sleep",
+        "--name",
+        "idle",
+        "idle:1",
+        "1000",
+    ];
+    docker(&[&["run", "-d", "--network=none"][..], &sleep].concat()).ok();
+    machine.sh("rm /var/log/vcn-hook/decisions.jsonl").ok();
+    assert_eq!(start("app:1").ok(), SAYS);
+    assert_eq!(start("app:evil").ok(), EVIL);
 
-    let asked = node.vcn(&["mode", "enforce"]).exits(14);
-    for part in ["unknown", "app:evil", &evil.id(), "2 of these", "--yes"] {
+    // Of what runs nothing is on record any more: it is judged as its next start would be.
+    let asked = machine.vcn(&["mode", "enforce"]).exits(14);
+    let ids = [&app, &evil, &idle].map(Image::id);
+    for part in [
+        "unknown",
+        "app:evil",
+        &ids[0],
+        &ids[1],
+        &ids[2],
+        "3 of these",
+        "--yes",
+    ] {
         assert!(asked.err.contains(part), "{part} in {asked:?}");
     }
-    assert_eq!(daemon.run(&["app:evil"]).ok(), EVIL);
+    assert_eq!(start("app:evil").ok(), EVIL);
+    let report = |args: &[&str]| -> Value {
+        let report = machine.vcn(&[&["-o", "json", "report"], args].concat());
+        report.json()
+    };
+    assert_eq!(report(&[]).as_array().unwrap().len(), 2);
+    let with_running = report(&["--running", "--since", "1h"]);
+    let group = |report: &Value, image: &str| -> Value {
+        let mut groups = report.as_array().unwrap().iter();
+        groups
+            .find(|group| group["image"] == image)
+            .cloned()
+            .unwrap()
+    };
+    assert_eq!(group(&with_running, "idle:1")["running"], json!(["idle"]));
+    let next = group(&with_running, "app:evil")["next"].clone();
+    let wanted = format!("baseline --only '{}*'", &evil.id()[7..19]);
+    assert!(next.as_str().unwrap().contains(&wanted), "{next}");
 
     // What was notarized since would start.
-    node.notarize("docker://app:1");
-    let report = node.vcn(&["-o", "json", "report"]).json();
-    let settled = |image: &str| {
-        let groups = report.as_array().unwrap();
-        let group = groups.iter().find(|group| group["image"] == image);
-        group.unwrap()["settled"].as_bool().unwrap()
-    };
-    assert!(settled("app:1") && !settled("app:evil"));
-    let dry = node.vcn(&["-o", "json", "mode", "enforce", "--dry-run"]);
-    assert_eq!(dry.json()["refusals"].as_array().unwrap().len(), 1);
-    assert_eq!(daemon.run(&["app:evil"]).ok(), EVIL);
+    machine
+        .vcn(&["baseline", "--except", "app:evil", "--yes"])
+        .ok();
+    let report = report(&[]);
+    assert_eq!(group(&report, "app:1")["settled"], true);
+    assert_eq!(group(&report, "app:evil")["settled"], false);
+    let dry = machine.vcn(&["-o", "json", "mode", "enforce", "--dry-run"]);
+    assert_eq!(
+        dry.json()["refusals"].as_array().unwrap().len(),
+        1,
+        "{dry:?}"
+    );
+    assert_eq!(start("app:evil").ok(), EVIL);
 
-    node.vcn(&["mode", "enforce", "--yes"]).ok();
-    assert_eq!(daemon.run(&["app:1"]).ok(), SAYS);
-    assert!(daemon.run(&["app:evil"]).failed().contains("(unknown)"));
-    node.vcn(&["mode", "audit"]).ok();
-    assert_eq!(daemon.run(&["app:evil"]).ok(), EVIL);
+    machine.vcn(&["mode", "enforce", "--yes"]).ok();
+    assert_eq!(start("app:1").ok(), SAYS);
+    assert!(start("app:evil").failed().contains("(unknown)"));
+    docker(&["restart", "-t", "0", "idle"]).ok();
+    machine.vcn(&["mode", "audit"]).ok();
+    assert_eq!(start("app:evil").ok(), EVIL);
 }
 
 #[test]
@@ -262,6 +309,19 @@ fn followed(scratch: &Scratch) -> Machine {
     machine
 }
 
+/// Puts the gate where Docker finds it first.
+fn gate_docker(machine: &Machine) {
+    machine
+        .run(&["ln", "-s", "/usr/bin/vcn-hook", "/usr/local/sbin/runc"])
+        .ok();
+}
+
+#[track_caller]
+fn load(machine: &Machine, image: &Image) {
+    let loaded = machine.run_with(&["docker", "load", "-q"], &image.archive());
+    assert!(loaded.ok().contains(&image.tag));
+}
+
 /// What `self-test` answers, and that it left nothing behind.
 #[track_caller]
 fn self_test(machine: &Machine, engine: &str, code: i32) -> Value {
@@ -312,9 +372,7 @@ fn a_self_test_proves_the_gate_and_notices_when_it_is_not_in_the_way() {
     }
 
     // With the gate in the way, what is missing is one word of the ledger's.
-    machine
-        .run(&["ln", "-s", "/usr/bin/vcn-hook", "/usr/local/sbin/runc"])
-        .ok();
+    gate_docker(&machine);
     is(
         &self_test(&machine, "docker", 2),
         "refused",

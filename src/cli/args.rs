@@ -281,6 +281,9 @@ pub struct Report {
     /// Only decisions not older than this: 24h, 7d
     #[arg(long, value_name = "SPAN")]
     pub since: Option<String>,
+    /// Add the containers that run now and would be refused at their next start
+    #[arg(long)]
+    pub running: bool,
 }
 
 /// Options of `enroll`.

@@ -7,14 +7,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args;
 use super::ask;
 use super::context::{ALLOWLIST, Context, config_home, is_root};
 use super::failure::{Failure, OrFail as _};
 use super::ledgers::{self, Place};
-use super::node;
+use super::node::{self, Synced};
 use super::output;
 use super::setting;
 use crate::allowlist::index_note::MAX_INDEX_NOTE_SIZE;
@@ -28,11 +28,31 @@ use crate::sys::user::as_owner_of;
 use crate::trust::root::{KeySet, TrustRoot};
 use crate::verdict::{ReasonCode, exit};
 
+/// What a machine follows from now on.
+#[derive(Debug)]
+pub struct Enrolled {
+    place: Place,
+    chosen: RootVersion,
+    config: PathBuf,
+    written: PathBuf,
+    synced: Synced,
+}
+
+/// Enrols, and says where.
+///
+/// # Errors
+/// As [`enrol`].
+pub fn run(context: &mut Context, args: &args::Enroll) -> Result<u8, Failure> {
+    let enrolled = enrol(context, args)?;
+    context.out.answer(&enrolled.value(), |_| enrolled.text())?;
+    Ok(exit::OK)
+}
+
 /// Pins the trust root, writes where the ledger is, and brings the allowlist here.
 ///
 /// # Errors
 /// Unreachable or tampered from the ledger; `configuration` when nobody vouches for its trust root.
-pub fn run(context: &mut Context, args: &args::Enroll) -> Result<u8, Failure> {
+pub fn enrol(context: &mut Context, args: &args::Enroll) -> Result<Enrolled, Failure> {
     let place = Place::parse(&args.ledger)?;
     let log = place.open()?;
     let roots = ledgers::roots(log.as_ref())?;
@@ -60,28 +80,45 @@ pub fn run(context: &mut Context, args: &args::Enroll) -> Result<u8, Failure> {
         forget(context)?;
     }
     let synced = node::refresh(context)?;
-    let value = json!({
-        "ledger": place.to_string(),
-        "origin": chosen.root.origin,
-        "root": { "version": chosen.root.version, "fingerprint": chosen.digest },
-        "config": context.config_path.display().to_string(),
-        "written": written.display().to_string(),
-        "logSize": synced.log_size,
-        "applied": synced.applied,
-    });
-    context.out.answer(&value, |_| {
+    Ok(Enrolled {
+        chosen: chosen.clone(),
+        config: context.config_path.clone(),
+        place,
+        written,
+        synced,
+    })
+}
+
+impl Enrolled {
+    /// As scripts read it.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        json!({
+            "ledger": self.place.to_string(),
+            "origin": self.chosen.root.origin,
+            "root": { "version": self.chosen.root.version, "fingerprint": self.chosen.digest },
+            "config": self.config.display().to_string(),
+            "written": self.written.display().to_string(),
+            "logSize": self.synced.log_size,
+            "applied": self.synced.applied,
+        })
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let root = &self.chosen.root;
         output::rows(&[
-            ("Ledger", place.to_string()),
-            ("Origin", chosen.root.origin.clone()),
+            ("Ledger", self.place.to_string()),
+            ("Origin", root.origin.clone()),
             (
                 "Trust root",
-                format!("version {}, {}", chosen.root.version, chosen.digest),
+                format!("version {}, {}", root.version, self.chosen.digest),
             ),
-            ("Written to", written.display().to_string()),
-            ("Log size", synced.log_size.to_string()),
+            ("Written to", self.written.display().to_string()),
+            ("Log size", self.synced.log_size.to_string()),
         ])
-    })?;
-    Ok(0)
+    }
 }
 
 /// Finds somebody who says that this is the right trust root.

@@ -76,8 +76,12 @@ Examples:
   vcn-hook explain web";
 
 pub(super) const REPORT: &str = "\
-Example:
-  vcn-hook report --since 7d";
+Each image and reason once, with what to do. A refusal that the ledger has settled
+since, because the image was notarized, is told apart.
+
+Examples:
+  vcn-hook report --since 7d
+  vcn-hook report --running        # before 'mode enforce', which shows the same";
 
 pub(super) const BASELINE: &str = "\
 For the images that the ledger has no word about. One that is UNTRUSTED, UNSUPPORTED

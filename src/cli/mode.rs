@@ -9,15 +9,15 @@ use super::args;
 use super::ask;
 use super::context::{Context, is_root};
 use super::failure::{Failure, OrFail as _};
-use super::output;
-use super::report::{self, Refusals};
+use super::output::{self, Format};
+use super::report::{self, Group, Refusals};
 use super::setting;
 use super::trusted;
 use crate::apply::{self, ApplyError};
 use crate::config::Config;
 use crate::policy::gatebin::{GateBin, MAX_GATEBIN_SIZE, Mode};
 use crate::sys::file;
-use crate::verdict::ReasonCode;
+use crate::verdict::{ReasonCode, exit};
 
 /// How far back refusals are looked for: a week has every timer job of most nodes in it.
 const LATELY: u64 = 7 * 86_400;
@@ -29,7 +29,11 @@ const LATELY: u64 = 7 * 86_400;
 pub fn run(context: &mut Context, args: &args::Mode) -> Result<u8, Failure> {
     match args.mode {
         None => show(context),
-        Some(word) => set(context, word.into(), args),
+        Some(word) => {
+            let change = set(context, word.into(), args)?;
+            context.out.answer(&change.value(), |_| change.text())?;
+            Ok(exit::OK)
+        }
     }
 }
 
@@ -55,54 +59,86 @@ fn show(context: &mut Context) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn set(context: &mut Context, mode: Mode, args: &args::Mode) -> Result<u8, Failure> {
+/// What setting the mode came to.
+#[derive(Debug)]
+pub struct Change {
+    mode: Mode,
+    before: Mode,
+    /// The file that has it now; `None` after a dry run.
+    written: Option<String>,
+    applied: bool,
+    refusals: Refusals,
+}
+
+/// Sets the mode, after showing what would be refused, and has the gate learn it.
+///
+/// # Errors
+/// As [`run`].
+pub fn set(context: &mut Context, mode: Mode, args: &args::Mode) -> Result<Change, Failure> {
     let config = context.config()?;
     let refusals = match mode {
         Mode::Audit => Refusals::default(),
         Mode::Enforce => would_be(context, &config)?,
     };
     let open = refusals.open().count();
-    if open > 0 {
+    if open > 0 && context.out.format == Format::Text {
         context.out.show(&refusals.text());
-        if !args.dry_run {
-            consent(args, open)?;
-        }
     }
-    let (written, applied) = if args.dry_run {
-        (None, false)
-    } else {
-        let written = setting::set(&context.config_path, "mode", mode.as_str())?;
-        let applied = apply_now(context, mode)?;
-        (Some(written.display().to_string()), applied)
+    if open > 0 && !args.dry_run {
+        consent(args, open)?;
+    }
+    let mut change = Change {
+        mode,
+        before: config.mode,
+        written: None,
+        applied: false,
+        refusals,
     };
-    let value = json!({
-        "mode": mode,
-        "before": config.mode,
-        "written": written,
-        "applied": applied,
-        "refusals": refusals.open().map(report::Group::value).collect::<Vec<Value>>(),
-    });
-    context.out.answer(&value, |_| {
-        let mut rows = vec![("Mode", mode.as_str().to_owned())];
-        match &written {
-            None => rows.push(("Written to", "nothing: this was a dry run".to_owned())),
-            Some(path) => rows.push(("Written to", path.clone())),
-        }
-        if written.is_some() && !applied {
-            let first = "no, this machine follows no ledger: run 'vcn-hook enroll DIR|URL'";
-            rows.push(("Applied", first.to_owned()));
-        }
-        output::rows(&rows)
-    })?;
-    Ok(0)
+    if !args.dry_run {
+        let written = setting::set(&context.config_path, "mode", mode.as_str())?;
+        change.applied = apply_now(context, mode)?;
+        change.written = Some(written.display().to_string());
+    }
+    Ok(change)
 }
 
-/// What would be refused from now on, by what was recorded lately.
-fn would_be(context: &Context, config: &Config) -> Result<Refusals, Failure> {
+impl Change {
+    /// As scripts read it.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        json!({
+            "mode": self.mode,
+            "before": self.before,
+            "written": self.written,
+            "applied": self.applied,
+            "refusals": self.refusals.open().map(Group::value).collect::<Vec<Value>>(),
+        })
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let applied = match (&self.written, self.applied) {
+            (None, _) => "no: this was a dry run",
+            (Some(_), true) => "at once",
+            (Some(_), false) => "not yet: run 'vcn-hook enroll DIR|URL'",
+        };
+        output::rows(&[
+            ("Mode", self.mode.as_str().to_owned()),
+            ("Written to", self.written.clone().unwrap_or_default()),
+            ("Applied", applied.to_owned()),
+        ])
+    }
+}
+
+/// What would be refused from now on, by what was recorded lately and by what runs.
+fn would_be(context: &mut Context, config: &Config) -> Result<Refusals, Failure> {
     if !apply::pin_path(config).exists() {
         return Err(trusted::not_enrolled());
     }
-    report::since_then(context, context.now.saturating_sub(LATELY))
+    let mut refusals = report::since_then(context, context.now.saturating_sub(LATELY))?;
+    refusals.add_running(context)?;
+    Ok(refusals)
 }
 
 /// Finds somebody who wants the refusals that were shown.

@@ -1,4 +1,5 @@
-//! `report`: what was refused, or would have been in audit mode, each image and reason once.
+//! `report`: what was refused, or would have been in audit mode, or would be at its next start: each
+//! image and reason once.
 //!
 //! Owns the grouping, what the ledger says of each group by now, and what is to be done about it.
 //! A refusal of yesterday whose image was notarized since is no refusal of tomorrow.
@@ -16,11 +17,14 @@ use super::moment;
 use super::output;
 use super::view::View;
 use crate::allowlist::record::{Key, Kind};
+use crate::engine::running::Source;
 use crate::image::digest::{ChainId, Digest};
 use crate::image::identity::{EngineKind, Identity};
 use crate::policy::decide::{Case, decide};
 use crate::policy::facts::Facts;
-use crate::verdict::Verdict;
+use crate::verdict::{Reason, Verdict};
+use crate::watch::look::{Lookout, Statements};
+use crate::watch::sweep::{Stated, Watched};
 
 /// Refusals of one image for one reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub struct Group {
     pub detail: String,
     /// What to do.
     pub hint: String,
+    /// The containers that run now, and would be refused at their next start.
+    pub running: Vec<String>,
     /// True when the ledger's word was all that was missing, and is here by now.
     pub settled: bool,
     chain: Option<String>,
@@ -69,7 +75,10 @@ pub fn run(context: &mut Context, args: &args::Report) -> Result<u8, Failure> {
             .map(|span| context.now.saturating_sub(span))
             .ok_or_else(|| Failure::usage(format!("--since: '{span}' is no span such as 7d")))?,
     };
-    let refusals = since_then(context, since)?;
+    let mut refusals = since_then(context, since)?;
+    if args.running {
+        refusals.add_running(context)?;
+    }
     let values: Vec<Value> = refusals.groups.iter().map(Group::value).collect();
     context.out.answer(&values, |_| refusals.text())?;
     if refusals.cut {
@@ -109,7 +118,65 @@ pub fn since_then(context: &Context, since: u64) -> Result<Refusals, Failure> {
     })
 }
 
+/// Nobody needs to know here what statements say.
+struct Silence;
+
+impl Statements for Silence {
+    fn at(&mut self, _: u64) -> Option<Stated> {
+        None
+    }
+}
+
 impl Refusals {
+    /// Adds the containers that run now and would be refused at their next start, by the gate's own
+    /// function and by the layers that are mounted. What only a start shows is not among it.
+    ///
+    /// # Errors
+    /// `configuration`.
+    pub fn add_running(&mut self, context: &mut Context) -> Result<(), Failure> {
+        let config = context.config()?;
+        let mut lookout = Lookout::new(String::new(), &config);
+        let sweep = lookout.sweep(&config, &mut Silence, context.now);
+        for trouble in &sweep.troubles {
+            context.out.note(format!("not looked at: {trouble}"));
+        }
+        for container in sweep.containers {
+            let ours = ![Source::Nested, Source::Build]
+                .iter()
+                .any(|source| source.as_str() == container.engine);
+            if let (true, Verdict::Deny(reason)) = (ours, &container.verdict) {
+                self.add_one(&container, reason);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_one(&mut self, container: &Watched, reason: &Reason) {
+        let config = container.config.map(|config| config.to_string());
+        let config = config.unwrap_or_default();
+        let image = container.image.clone().unwrap_or_default();
+        let same = |group: &&mut Group| {
+            (group.code.as_str(), &group.image, &group.config)
+                == (reason.code.as_str(), &image, &config)
+        };
+        let name = container.name.as_ref().unwrap_or(&container.id).clone();
+        if let Some(group) = self.groups.iter_mut().find(same) {
+            group.settled = false;
+            group.running.push(name);
+            return;
+        }
+        self.groups.push(Group {
+            code: reason.code.as_str().to_owned(),
+            image,
+            config,
+            container: container.id.clone(),
+            detail: reason.detail.clone(),
+            hint: reason.hint.clone(),
+            running: vec![name],
+            ..Group::default()
+        });
+    }
+
     /// Those that would be refused again.
     pub fn open(&self) -> impl Iterator<Item = &Group> {
         self.groups.iter().filter(|group| !group.settled)
@@ -121,9 +188,9 @@ impl Refusals {
         if self.groups.is_empty() {
             return "nothing was refused, and nothing would have been\n".to_owned();
         }
-        let lines: Vec<[String; 6]> = self.groups.iter().map(Group::line).collect();
+        let lines: Vec<[String; 7]> = self.groups.iter().map(Group::line).collect();
         output::table(
-            ["REASON", "TIMES", "LAST", "IMAGE", "CONFIG", "NEXT"],
+            ["REASON", "TIMES", "LAST", "RUNS", "IMAGE", "CONFIG", "NEXT"],
             &lines,
         )
     }
@@ -199,7 +266,14 @@ impl Group {
         if self.settled {
             return "nothing: the ledger vouches for it by now".to_owned();
         }
-        self.hint.clone()
+        let missing = ["unknown", "lapsed"].contains(&self.code.as_str());
+        let id = self.config.strip_prefix("sha256:");
+        match id.and_then(|id| id.get(..12)).filter(|_| missing) {
+            Some(id) => {
+                format!("yours: vcn-hook baseline --only '{id}*'; not yours: remove what starts it")
+            }
+            None => self.hint.clone(),
+        }
     }
 
     /// As scripts read it.
@@ -208,15 +282,21 @@ impl Group {
         json!({
             "code": self.code, "image": self.image, "config": self.config, "refused": self.refused,
             "wouldDeny": self.would_deny, "last": self.last, "container": self.container,
-            "detail": self.detail, "hint": self.next(), "settled": self.settled,
+            "detail": self.detail, "hint": self.hint, "next": self.next(), "settled": self.settled,
+            "running": self.running,
         })
     }
 
-    fn line(&self) -> [String; 6] {
+    fn line(&self) -> [String; 7] {
+        let count = |count: usize| match count {
+            0 => String::new(),
+            count => count.to_string(),
+        };
         [
             self.code.clone(),
-            (self.refused + self.would_deny).to_string(),
+            count(self.refused + self.would_deny),
             self.last.clone(),
+            count(self.running.len()),
             self.image.clone(),
             self.config.clone(),
             self.next(),

@@ -13,7 +13,6 @@ pub mod context;
 pub mod decisions;
 pub mod enroll;
 pub mod entries;
-pub mod escape;
 pub mod explain;
 pub mod failure;
 mod help;
@@ -53,6 +52,7 @@ use failure::Failure;
 use output::{Format, Output};
 
 use crate::allowlist::record::Status;
+pub use crate::escape;
 use crate::sys::clock;
 use crate::verdict::exit;
 

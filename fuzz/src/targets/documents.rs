@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use vcn_hook::cli::decisions;
-use vcn_hook::cli::escape::{self, Escaped};
+use vcn_hook::escape::{self, Escaped};
 use vcn_hook::cli::images::daemon::{Inspected, read_head};
 use vcn_hook::engine::docker_files::{Record, chain_of, config_of, digest, repositories, word};
 use vcn_hook::engine::storage::{libpod, records};

@@ -10,7 +10,7 @@ use std::fmt::{self, Write as _};
 /// Shows a text with every deceptive character, and the backslash itself, escaped.
 ///
 /// ```
-/// use vcn_hook::cli::escape::Escaped;
+/// use vcn_hook::escape::Escaped;
 ///
 /// assert_eq!(Escaped("app\u{1b}[2J\u{202e}").to_string(), r"app\u{1b}[2J\u{202e}");
 /// ```

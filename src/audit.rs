@@ -4,6 +4,7 @@
 //! that cannot be written changes no verdict; it is counted.
 
 mod again;
+pub mod follow;
 pub mod passages;
 
 use std::path::Path;

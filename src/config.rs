@@ -7,6 +7,7 @@
 
 mod error;
 pub mod names;
+pub mod outputs;
 mod spelling;
 #[cfg(test)]
 mod spelling_tests;

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 /// Left may name right. Whoever is not on the left (`cli`, `main`) may name everything.
 const ARROWS: &[(&str, &[&str])] = &[
     ("image", &[]),
+    ("escape", &[]),
     ("sys", &[]),
     ("verdict", &["image"]),
     ("allowlist", &["image"]),
@@ -86,6 +87,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "verdict",
             "image",
+            "escape",
+            "http",
+            "sync",
             "sys",
         ],
     ),
@@ -94,7 +98,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// `engine` fills in `policy`'s facts and knows no rule.
 const ONLY_FACTS: (&str, &str, &str) = ("engine", "policy", "facts");
 
-const PURE: &[&str] = &["image", "allowlist", "policy", "verdict"];
+const PURE: &[&str] = &["image", "escape", "allowlist", "policy", "verdict"];
 
 /// What a pure module may not name: the file system, the network, the environment, the clock.
 const IMPURE: &[&str] = &[

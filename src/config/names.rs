@@ -249,6 +249,52 @@ pub const SETTINGS: &[Setting] = &[
         Example(r#""/etc/vcn-hook/heartbeat""#),
         "A file whose first line is that address; give one of the two",
     ),
+    setting(
+        "watch.listen",
+        Default(r#""127.0.0.1:9581""#),
+        "Where metrics, results and the status page are served: ADDRESS:PORT, or \"off\". Whoever can reach it sees \
+         what runs here",
+    ),
+    setting(
+        "watch.textfile",
+        Example(r#""/var/lib/prometheus/node-exporter/vcn-hook.prom""#),
+        "A file that the metrics are written to after each look, for node_exporter's textfile collector",
+    ),
+    setting(
+        "watch.influx.url",
+        Example(r#""http://influx:8086""#),
+        "The InfluxDB that the points of each look are sent to; then `db`, or `org`, `bucket` and `token_file`",
+    ),
+    setting(
+        "watch.influx.db",
+        Example(r#""mydb""#),
+        "InfluxDB 1: the database",
+    ),
+    setting(
+        "watch.influx.user",
+        Example(r#""vcn""#),
+        "InfluxDB 1: who writes, where that is asked for",
+    ),
+    setting(
+        "watch.influx.password_file",
+        Example(r#""/etc/vcn-hook/influx_password""#),
+        "A file whose first line is that user's password",
+    ),
+    setting(
+        "watch.influx.org",
+        Example(r#""acme""#),
+        "InfluxDB 2: the organisation",
+    ),
+    setting(
+        "watch.influx.bucket",
+        Example(r#""containers""#),
+        "InfluxDB 2: the bucket",
+    ),
+    setting(
+        "watch.influx.token_file",
+        Example(r#""/etc/vcn-hook/influx_token""#),
+        "InfluxDB 2: a file whose first line is a token that may write to the bucket",
+    ),
 ];
 
 /// A digest that no image has.

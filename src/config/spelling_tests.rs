@@ -37,14 +37,27 @@ fn the_default_file_says_what_holds_without_it() {
     assert_eq!(parsed(&defaults).unwrap(), parsed("").unwrap());
     parsed(&uncommented(|line| !is_example(line))).expect("each example of a list is one");
     // One by one: some of them exclude each other.
-    for (section, key, value) in alone() {
+    for (section, key, value) in alone().filter(|(section, ..)| *section != INFLUX) {
         let text = match section {
             "" => format!("{key} = {value}"),
             section => format!("[{section}]\n{key} = {value}"),
         };
         parsed(&text).expect("each example is one");
     }
+    // A database is said by several together.
+    for keys in [
+        ["url", "db", "user", "password_file"],
+        ["url", "org", "bucket", "token_file"],
+    ] {
+        let lines = alone().filter(|(section, key, _)| *section == INFLUX && keys.contains(key));
+        let lines: String = lines
+            .map(|(_, key, value)| format!("{key} = {value}\n"))
+            .collect();
+        parsed(&format!("[{INFLUX}]\n{lines}")).expect("the examples are a database");
+    }
 }
+
+const INFLUX: &str = "watch.influx";
 
 /// The examples that are in no list: section, key, value.
 fn alone() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {

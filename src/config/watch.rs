@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
+use super::outputs::{self, InfluxSection, Outputs};
 
 /// What the watch does, and whom it tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct Watch {
     pub exec: Option<PathBuf>,
     /// An address that is asked for after each sweep, so that silence can be noticed there.
     pub heartbeat: Option<Secret>,
+    /// Where what was found can be seen.
+    pub outputs: Outputs,
 }
 
 /// Which checks are worth a line.
@@ -85,6 +88,9 @@ pub(super) struct WatchSection {
     exec: Option<PathBuf>,
     heartbeat: Option<String>,
     heartbeat_file: Option<PathBuf>,
+    listen: Option<String>,
+    textfile: Option<PathBuf>,
+    influx: InfluxSection,
 }
 
 /// Longer than a day between two sweeps is no watch.
@@ -112,6 +118,7 @@ impl WatchSection {
             webhook: secret("watch.webhook", self.webhook, self.webhook_file)?,
             exec: exec.transpose()?,
             heartbeat: secret("watch.heartbeat", self.heartbeat, self.heartbeat_file)?,
+            outputs: outputs::check(self.listen, self.textfile, self.influx)?,
         })
     }
 }
@@ -147,7 +154,7 @@ pub(super) fn secret(
     }
 }
 
-fn is_address(text: &str) -> bool {
+pub(super) fn is_address(text: &str) -> bool {
     let rest = text
         .strip_prefix("https://")
         .or_else(|| text.strip_prefix("http://"));
@@ -155,7 +162,7 @@ fn is_address(text: &str) -> bool {
     rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(is_plain))
 }
 
-fn absolute(name: &str, path: PathBuf) -> Result<PathBuf, ConfigError> {
+pub(super) fn absolute(name: &str, path: PathBuf) -> Result<PathBuf, ConfigError> {
     match path.is_absolute() {
         true => Ok(path),
         false => Err(ConfigError::Value(format!(
@@ -224,6 +231,7 @@ mod tests {
             webhook: None,
             exec: None,
             heartbeat: None,
+            outputs: watch.outputs.clone(),
         };
         assert_eq!(watch, expected);
     }

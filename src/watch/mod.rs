@@ -4,6 +4,16 @@
 //! the layers that are mounted for it. What a sweep looks like on a page, in a metric or in a line is
 //! each output's own file. Nothing here is reachable from the gate.
 
+pub mod decisions;
+pub mod influx;
 pub mod look;
+pub mod page;
+pub mod picture;
+pub mod problems;
+pub mod prometheus;
 mod reach;
+pub mod results;
+#[cfg(test)]
+mod samples;
+pub mod server;
 pub mod sweep;

@@ -1,0 +1,126 @@
+//! What the watch answers over HTTP: metrics, results, the page, and whether it is well.
+//!
+//! Owns the routes, which are kube-notary's. Only what is asked is answered; nothing can be changed
+//! from here. Where it listens is the settings' to say, and on this machine alone unless they do.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use super::picture::Picture;
+use super::{page, prometheus, results};
+use crate::http::message::{Answer, Body, Head, Method};
+use crate::http::{Connection, Stop};
+use crate::sys::clock;
+
+/// Where the newest picture hangs.
+#[derive(Debug, Default)]
+pub struct Board(Mutex<Arc<Picture>>);
+
+impl Board {
+    /// Hangs a newer one there.
+    pub fn show(&self, picture: Picture) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(picture);
+    }
+
+    /// The picture, as of now: what is an age in it has grown since.
+    #[must_use]
+    pub fn look(&self) -> Picture {
+        let picture = Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        Picture {
+            now: clock::now(),
+            ..Picture::clone(&picture)
+        }
+    }
+}
+
+/// Answers until `stop` is told to end.
+pub fn run(stop: &Stop, board: &Board) {
+    thread::scope(|scope| {
+        stop.accept(scope, move |stream| {
+            Connection::new(stream).converse(stop, &|head, _| route(head, board));
+        });
+    });
+}
+
+fn route(head: &Head, board: &Board) -> Answer {
+    if !matches!(head.method, Method::Get | Method::Head) {
+        return Answer::not_allowed("GET, HEAD");
+    }
+    let (path, query) = head.path.split_once('?').unwrap_or((&head.path, ""));
+    let wants_script = query.split('&').any(|pair| pair == "output=bulk_sign");
+    let picture = board.look();
+    let sweep = picture.sweep.as_deref();
+    match path {
+        "/" | "/status" | "/status/" => text("text/html; charset=utf-8", page::html(&picture))
+            .with("Content-Security-Policy", page::content_security_policy()),
+        "/metrics" => text(prometheus::CONTENT_TYPE, prometheus::exposition(&picture)),
+        "/results" if wants_script => text(SCRIPT, results::bulk_sign(sweep)),
+        "/bulk_sign" => text(SCRIPT, results::bulk_sign(sweep)),
+        "/results" => text("application/json", results::json(sweep)),
+        "/healthz" => health(&picture),
+        _ => Answer::refusal(404, "not-found", "there is nothing here; see /status/"),
+    }
+}
+
+const SCRIPT: &str = "text/plain; charset=utf-8";
+
+/// Whether the watch does its work; what it finds is no illness of its own.
+fn health(picture: &Picture) -> Answer {
+    if picture.is_late() {
+        return Answer::refusal(503, "late", "the last sweep is older than it should be");
+    }
+    text("text/plain; charset=utf-8", "ok\n".to_owned())
+}
+
+fn text(kind: &str, body: String) -> Answer {
+    Answer::new(200, Body::Bytes(body.into_bytes()))
+        .with("Content-Type", kind)
+        .with("Cache-Control", "no-store")
+        .with("X-Content-Type-Options", "nosniff")
+        .with("Referrer-Policy", "no-referrer")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Board, route};
+    use crate::http::message::{Body, Head};
+    use crate::sys::clock;
+    use crate::watch::samples;
+
+    fn ask(board: &Board, method: &str, path: &str) -> (u16, String) {
+        let text = format!("{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let (head, _) = Head::parse(text.as_bytes())
+            .expect("it is HTTP")
+            .expect("it is whole");
+        let answer = route(&head, board);
+        let Body::Bytes(body) = answer.body else {
+            panic!("a file is sent")
+        };
+        (answer.status, String::from_utf8(body).expect("it is text"))
+    }
+
+    #[test]
+    fn answers_kube_notarys_paths_and_only_reads() {
+        let board = Board::default();
+        assert_eq!(ask(&board, "GET", "/healthz").0, 503);
+        let mut picture = samples::healthy();
+        let sweep = picture.sweep.as_mut().map(std::sync::Arc::make_mut);
+        sweep.expect("there is one").begun = clock::now();
+        board.show(picture);
+        for (path, expected) in [
+            ("/", "<title>node-1"),
+            ("/status/", "<title>node-1"),
+            ("/metrics", "# TYPE vcn_verification_status gauge"),
+            ("/results", "\"containerID\":\"docker://aaaa"),
+            ("/results?output=bulk_sign", "#!/bin/sh"),
+            ("/bulk_sign", "#!/bin/sh"),
+            ("/healthz", "ok\n"),
+        ] {
+            let (status, body) = ask(&board, "GET", path);
+            assert_eq!(status, 200, "{path}");
+            assert!(body.contains(expected), "{path}: {body}");
+        }
+        assert_eq!(ask(&board, "POST", "/metrics").0, 405);
+        assert_eq!(ask(&board, "GET", "/../etc/passwd").0, 404);
+    }
+}

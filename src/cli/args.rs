@@ -4,6 +4,8 @@
 //! is in the file of its name. The engines' entrances are not here: they are
 //! chosen in `main` before this grammar is built.
 
+mod trust;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -20,6 +22,7 @@ mod self_test;
 pub use baseline::Baseline;
 pub use mode::{Mode, ModeWord};
 pub use self_test::{EngineWord, SelfTest};
+pub use trust::{Named, Trust, TrustEdit, TrustPublish, TrustShow, TrustSign};
 
 /// Starts a container only if its image is TRUSTED in a transparency ledger.
 #[derive(Debug, Parser)]
@@ -126,6 +129,9 @@ pub enum Verb {
     /// Make a ledger, and keep it
     #[command(subcommand)]
     Ledger(Ledger),
+    /// Say who may say what: the trust root, from one version to the next
+    #[command(subcommand)]
+    Trust(Trust),
     /// Check the configuration, or show what follows from it
     #[command(subcommand)]
     Config(Config),

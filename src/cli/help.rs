@@ -162,3 +162,35 @@ is not signed anew expires, and nodes then refuse to start containers.
 
 Example:
   vcn-hook ledger index /srv/ledger";
+
+pub(super) const TRUST_SHOW: &str = "\
+Examples:
+  vcn-hook trust show
+  vcn-hook trust show https://ledger.example/vcn
+  vcn-hook trust show next.txt";
+
+pub(super) const TRUST_EDIT: &str = "\
+Every line of the format may be changed in the file; the options do what is
+needed most. Nothing counts before enough root keys have signed it and it is
+published.
+
+Examples:
+  vcn-hook trust edit next.txt --ledger /srv/ledger
+  vcn-hook trust edit next.txt --signer \"$(cat ci.pub)\" --org default
+  vcn-hook trust edit next.txt --revoke ci+1f3c9a70
+  vcn-hook trust edit next.txt --exempt-key \"$(cat a.pub)\" --exempt-key \"$(cat b.pub)\" --exempt-threshold 2";
+
+pub(super) const TRUST_SIGN: &str = "\
+Shows what the version changes and what that will do, and asks on a terminal.
+It takes the thresholds of the version before and of its own.
+
+Examples:
+  vcn-hook trust sign next.txt --key /media/stick/root
+  vcn-hook trust sign next.txt --ledger https://ledger.example/vcn --root sha256:0f3c…";
+
+pub(super) const TRUST_PUBLISH: &str = "\
+Example:
+  vcn-hook trust publish /srv/ledger next.txt
+
+Nodes follow it with their next sync. If an indexer's key is in DIR's private
+state, the index is folded and signed anew at once.";

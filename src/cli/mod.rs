@@ -11,6 +11,7 @@ pub mod baseline;
 pub mod config;
 pub mod context;
 pub mod decisions;
+pub mod draft;
 pub mod enroll;
 pub mod entries;
 pub mod explain;
@@ -33,11 +34,13 @@ pub mod setting;
 pub mod signing;
 pub mod status;
 pub mod target;
+pub mod trust;
 pub mod trusted;
 pub mod verification;
 pub mod verify;
 pub mod version;
 pub mod view;
+pub mod vouching;
 pub mod yaml;
 
 use std::ffi::OsString;
@@ -96,6 +99,7 @@ fn dispatch(context: &mut Context, verb: Verb) -> Result<u8, Failure> {
         Verb::Sync => node::run(context),
         Verb::Apply => applying::run(context),
         Verb::Ledger(verb) => ledger::run(context, &verb),
+        Verb::Trust(verb) => trust::run(context, &verb),
         Verb::Config(verb) => config::run(context, &verb),
         Verb::Login(_) => Err(replaced::login()),
         Verb::Dashboard(_) => Err(replaced::dashboard()),

@@ -1,4 +1,4 @@
-//! The key that a publisher signs with, and its passphrase.
+//! The keys that somebody signs with, and their passphrases.
 //!
 //! Owns which key is taken when none is named, and where a passphrase comes
 //! from: `VCN_NOTARIZATION_PASSWORD`, else the terminal. Never from the command
@@ -10,8 +10,9 @@ use zeroize::Zeroizing;
 
 use super::ask;
 use super::failure::{Failure, OrFail as _};
-use crate::trust::keys::{DEFAULT_KEY, KeyFolder, KeyReference, KeySources, Signer};
-use crate::trust::root::{TrustRoot, TrustSigner};
+use crate::allowlist::note::VerifierKey;
+use crate::trust::keys::{DEFAULT_KEY, KeyFolder, KeyReference, KeySources, ListedKey, Signer};
+use crate::trust::root::{KeySet, TrustRoot, TrustSigner};
 use crate::verdict::ReasonCode;
 
 const PASSPHRASE: &str = "VCN_NOTARIZATION_PASSWORD";
@@ -27,28 +28,12 @@ pub fn signer(
     size: u64,
 ) -> Result<Box<dyn Signer>, Failure> {
     let code = ReasonCode::Configuration.exit_code();
-    let what = || "no key to sign with";
-    let folder = KeyFolder::of_user();
-    let reference = match (wanted, &folder) {
-        (Some(text), _) => KeyReference::parse(text).or_fail(code, what)?,
-        (None, Ok(folder)) => KeyReference::File(known(folder, root)?),
+    let reference = match (wanted, KeyFolder::of_user()) {
+        (Some(text), _) => KeyReference::parse(text).or_fail(code, || NO_KEY)?,
+        (None, Ok(folder)) => KeyReference::File(known(&folder, root)?),
         (None, Err(_)) => KeyReference::File(DEFAULT_KEY.into()),
     };
-    let sources = KeySources {
-        folder: match (folder, &reference) {
-            (Ok(folder), _) => folder,
-            // A key elsewhere needs no folder.
-            (Err(_), KeyReference::File(path)) if path.components().count() > 1 => {
-                KeyFolder::new(".")
-            }
-            (Err(_), KeyReference::Agent(_) | KeyReference::Command(..)) => KeyFolder::new("."),
-            (Err(error), KeyReference::File(_)) => return Err(error).or_fail(code, what),
-        },
-        agent: std::env::var_os("SSH_AUTH_SOCK").map(Into::into),
-    };
-    let signer = reference
-        .open(&sources, &mut passphrase)
-        .or_fail(code, what)?;
+    let signer = open(&reference)?;
     let keyid = signer.verifier().keyid();
     let counts = |known: &TrustSigner| known.valid_at(size) && !known.revoked_at(size);
     match root.signer_by_keyid(&keyid) {
@@ -67,6 +52,86 @@ pub fn signer(
             root.origin
         ))),
     }
+}
+
+/// Opens the keys that were named, or those at hand of the ones that count: in the key folder, and in the
+/// private state of the ledger in `ledger`, if this is its machine.
+///
+/// # Errors
+/// When a key cannot be used, or there is none that counts.
+pub fn signers(
+    wanted: &[String],
+    counting: &KeySet,
+    ledger: Option<&Path>,
+) -> Result<Vec<Box<dyn Signer>>, Failure> {
+    let code = ReasonCode::Configuration.exit_code();
+    let references = match wanted {
+        [] => at_hand(counting, ledger),
+        named => named
+            .iter()
+            .map(|text| KeyReference::parse(text).or_fail(code, || NO_KEY))
+            .collect::<Result<_, _>>()?,
+    };
+    let signers: Vec<_> = references.iter().map(open).collect::<Result<_, _>>()?;
+    let mut seen: Vec<&VerifierKey> = Vec::new();
+    for signer in &signers {
+        let key = signer.verifier();
+        if !counting.keys.contains(key) {
+            let text = format!(
+                "the trust root does not count the key {} for this",
+                key.keyid()
+            );
+            return Err(Failure::configuration(text));
+        }
+        if seen.contains(&key) {
+            let text = format!("the key {} is named twice", key.keyid());
+            return Err(Failure::usage(text));
+        }
+        seen.push(key);
+    }
+    Ok(signers)
+}
+
+/// The files of keys that count, of which nobody had to tell us.
+fn at_hand(counting: &KeySet, ledger: Option<&Path>) -> Vec<KeyReference> {
+    let folders = [
+        KeyFolder::of_user().ok(),
+        ledger.map(|directory| KeyFolder::new(directory.join(".state/keys"))),
+    ];
+    // A folder that is not to be read has no keys for us.
+    let listed = folders.into_iter().flatten();
+    let listed = listed.flat_map(|folder| folder.list().unwrap_or_default());
+    let mut seen = Vec::new();
+    let mut counts = |key: &ListedKey| {
+        let new = !seen.contains(&key.public);
+        seen.push(key.public.clone());
+        new && counting.keys.contains(&key.public)
+    };
+    listed
+        .filter(|key| counts(key))
+        .map(|key| KeyReference::File(key.path))
+        .collect()
+}
+
+const NO_KEY: &str = "no key to sign with";
+
+fn open(reference: &KeyReference) -> Result<Box<dyn Signer>, Failure> {
+    let code = ReasonCode::Configuration.exit_code();
+    let sources = KeySources {
+        folder: match (KeyFolder::of_user(), reference) {
+            (Ok(folder), _) => folder,
+            // A key elsewhere needs no folder.
+            (Err(_), KeyReference::File(path)) if path.components().count() > 1 => {
+                KeyFolder::new(".")
+            }
+            (Err(_), KeyReference::Agent(_) | KeyReference::Command(..)) => KeyFolder::new("."),
+            (Err(error), KeyReference::File(_)) => return Err(error).or_fail(code, || NO_KEY),
+        },
+        agent: std::env::var_os("SSH_AUTH_SOCK").map(Into::into),
+    };
+    reference
+        .open(&sources, &mut passphrase)
+        .or_fail(code, || NO_KEY)
 }
 
 /// The passphrase for a new key: none when nobody is there to type one.

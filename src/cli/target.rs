@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use super::context::Context;
 use super::failure::{Failure, OrFail as _};
-use super::ledgers::{self, Place, unreadable};
+use super::ledgers::{Place, unreadable};
 use super::node;
 use super::trusted;
+use super::vouching;
 use crate::allowlist::index_note::{IndexNote, TableRef};
 use crate::allowlist::lookup::Allowlist;
 use crate::allowlist::record::{Key, Record};
@@ -70,8 +71,11 @@ impl Target {
             let state = context.own_state(&config)?;
             (trusted::root(&config, &state)?.root, Some((config, state)))
         } else {
-            let root = vouched(context, &config, &place, log.as_ref(), fingerprint)?;
-            (root, None)
+            let vouched = vouching::newest(context, &place, log.as_ref(), fingerprint)?;
+            if vouched.by.is_none() && place.directory().is_none() {
+                context.out.note(vouched.nobody());
+            }
+            (vouched.version.root, None)
         };
         Ok(Self {
             writer: Writer::of(&place),
@@ -222,44 +226,6 @@ impl Target {
         let KeySet { keys, threshold } = &self.root.indexers;
         store::verify_note(&bytes, keys, *threshold, &self.root.origin).map_err(anyhow::Error::msg)
     }
-}
-
-/// The newest trust root of a ledger that this machine does not follow.
-fn vouched(
-    context: &mut Context,
-    config: &Config,
-    place: &Place,
-    log: &dyn TlogRead,
-    fingerprint: Option<&str>,
-) -> Result<TrustRoot, Failure> {
-    let roots = ledgers::roots(log)?;
-    let newest = roots.latest();
-    if fingerprint.is_some() {
-        ledgers::choose(&roots, fingerprint)?;
-        return Ok(newest.root.clone());
-    }
-    let state = context.own_state(config)?;
-    // The ledger that this machine follows, under another name: a mirror's, or the one to write to.
-    let pinned = trusted::root(config, &state).ok();
-    if let Some(pinned) = pinned.filter(|pinned| pinned.root.origin == newest.root.origin) {
-        let known = roots.version(pinned.root.version);
-        if known.is_none_or(|known| known.root != pinned.root) {
-            let text = format!(
-                "'{place}' has another trust root than the one that is pinned for '{}'",
-                pinned.root.origin
-            );
-            return Err(Failure::new(ReasonCode::Tampered.exit_code(), text));
-        }
-        return Ok(newest.root.clone());
-    }
-    if place.directory().is_none() {
-        context.out.note(format!(
-            "nobody here vouches for the trust root of '{}': version {}, {}; enrol this machine, \
-             or name the fingerprint that its keepers publish with --root",
-            newest.root.origin, newest.root.version, newest.digest
-        ));
-    }
-    Ok(newest.root.clone())
 }
 
 fn checkpoint(log: &dyn TlogRead, root: &TrustRoot) -> Result<Checkpoint, Failure> {

@@ -33,6 +33,7 @@ struct LedgerKeys {
     log: SecretKey,
     indexer: SecretKey,
     root: SecretKey,
+    exempt: SecretKey,
 }
 
 /// Makes the ledger.
@@ -74,7 +75,7 @@ pub(super) fn run(context: &mut Context, args: &LedgerInit) -> Result<u8, Failur
     Ok(0)
 }
 
-/// The keys of log, indexer and trust root. They sign without anybody present, so they have no
+/// The keys of log, indexer and trust root, and the one that exempts. They sign without anybody present, so they have no
 /// passphrase; the directory's mode is their protection.
 fn ledger_keys(directory: &Path, origin: &str) -> Result<LedgerKeys, Failure> {
     let what = || format!("cannot make the keys of '{}'", directory.display());
@@ -99,6 +100,7 @@ fn ledger_keys(directory: &Path, origin: &str) -> Result<LedgerKeys, Failure> {
         log: key("log", origin.to_owned())?,
         indexer: key("indexer", format!("{origin}/index"))?,
         root: key("root", format!("{origin}/root"))?,
+        exempt: key("exempt", format!("{origin}/exempt"))?,
     })
 }
 
@@ -143,7 +145,7 @@ fn first_root(args: &LedgerInit, keys: &LedgerKeys, signer: &VerifierKey, now: u
         roots: alone(&keys.root),
         log: keys.log.verifier().clone(),
         indexers: alone(&keys.indexer),
-        exempt: None,
+        exempt: Some(alone(&keys.exempt)),
         organisations: vec![Organisation {
             name: "default".to_owned(),
             company: args.company.clone(),

@@ -195,6 +195,7 @@ fn gatebin(state: &Path, root_digest: Digest, indexer: String) -> GateBin {
             unsupported: Response::Deny,
         },
         floor: Vec::new(),
+        exemptions: Vec::new(),
         rules: Rules::standard(),
         grace: 0,
     }

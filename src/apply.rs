@@ -1,9 +1,11 @@
-//! Config, trust root and floor, compiled into gate.bin.
+//! Config, trust root, floor and exemptions, compiled into gate.bin.
 //!
 //! Runs as root and without network. Owns the order of checks and the promise
 //! that gate.bin is replaced only by one that compiled: whatever is wrong with
 //! config.toml or a trust root, starts go on with the last gate.bin. Where the
 //! trust roots come from is `sync`'s; what the settings mean is `policy`'s.
+
+pub mod exemptions;
 
 use std::fmt;
 use std::io;
@@ -15,6 +17,7 @@ use crate::image::digest::Digest;
 use crate::policy::gatebin::{
     AllowRule, GateBin, GateBinError, MAX_GATEBIN_SIZE, Response, SignerRule, Trust,
 };
+use crate::store::{HighWater, Store, StoreError};
 use crate::sys::file;
 use crate::trust::root::{self, RootError, TrustRoot, Unsupported};
 
@@ -25,12 +28,17 @@ const MAX_ROOT_SIZE: u64 = 1 << 20;
 const MAX_SUCCESSORS: u64 = 4096;
 
 /// What was applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Applied {
     /// The settings that the gate now has.
     pub gate: GateBin,
     /// Whether they differ from those it had.
     pub changed: bool,
+    /// The exemptions that lie on this node, those that were refused among them.
+    pub exemptions: Vec<exemptions::Found>,
+    /// How new the allowlist on this node is known to be from now on; `None` where there is none, or none
+    /// that the gate would use. Or why it is not used.
+    pub high_water: Result<Option<HighWater>, StoreError>,
 }
 
 /// A trust root that was verified, and the note that it is.
@@ -71,7 +79,9 @@ pub fn apply(config: &Config, now: u64) -> Result<Applied, ApplyError> {
         .root
         .check_expiry(now)
         .map_err(|error| ApplyError::Root(pin_path(config), error))?;
-    let gate = compile(config, &pinned)?;
+    let mut gate = compile(config, &pinned)?;
+    let exemptions = exemptions::find(config, &pinned.root);
+    gate.exemptions = exemptions::compile(&exemptions, now);
     let bytes = gate.encode().map_err(ApplyError::Encode)?;
     for directory in [
         Some(config.state_dir.as_path()),
@@ -87,7 +97,12 @@ pub fn apply(config: &Config, now: u64) -> Result<Applied, ApplyError> {
     }
     // The root last: a gate.bin of a newer root than the pinned one is right, the reverse is behind.
     repin(config, &pinned)?;
-    Ok(Applied { gate, changed })
+    Ok(Applied {
+        high_water: raise_high_water(&gate, &pinned.root),
+        gate,
+        changed,
+        exemptions,
+    })
 }
 
 /// Where gate.bin is.
@@ -147,6 +162,24 @@ fn repin(config: &Config, pinned: &PinnedRoot) -> Result<(), ApplyError> {
     file::replace(&path, &pinned.note, 0o644).map_err(|error| ApplyError::File(path, error))
 }
 
+/// Remembers how new the allowlist is that the sync account installed: root's own mark is all that keeps
+/// that account from putting an older one back. Its word counts no more than its signatures: they are
+/// verified, and the mark only ever rises.
+fn raise_high_water(gate: &GateBin, root: &TrustRoot) -> Result<Option<HighWater>, StoreError> {
+    let store = Store::new(&gate.state_dir);
+    let indexers = &root.indexers;
+    let note = match store.note(&indexers.keys, indexers.threshold, &root.origin) {
+        Err(StoreError::Missing { .. }) => return Ok(None),
+        note => note?,
+    };
+    // The gate would not use it: another trust root, which did not come with it, says what it means.
+    if !gate.trust.knows_root_of(&note) {
+        return Ok(None);
+    }
+    store.check_high_water(&note)?;
+    store.advance_high_water(&note).map(Some)
+}
+
 fn create_directory(path: Option<&Path>) -> Result<(), ApplyError> {
     let Some(path) = path else { return Ok(()) };
     std::fs::DirBuilder::new()
@@ -156,7 +189,7 @@ fn create_directory(path: Option<&Path>) -> Result<(), ApplyError> {
         .map_err(|error| ApplyError::File(path.to_owned(), error))
 }
 
-/// Compiles the settings, without installing them.
+/// Compiles the settings, without installing them and without exemptions.
 ///
 /// # Errors
 /// [`ApplyError`].
@@ -175,6 +208,7 @@ pub fn compile(config: &Config, pinned: &PinnedRoot) -> Result<GateBin, ApplyErr
         bundles: config.bundles.clone(),
         trust: trust(root, fingerprint),
         floor: config.floor.clone(),
+        exemptions: Vec::new(),
         rules: config.rules.clone(),
         grace: u64::from(config.grace_hours) * 3_600,
     })

@@ -3,9 +3,12 @@
 use std::path::Path;
 
 use super::{ApplyError, apply, gatebin_path};
+use crate::allowlist::index_note::{IndexNote, TableRef};
 use crate::allowlist::note::SignedNote;
 use crate::config::Config;
+use crate::image::digest::Digest;
 use crate::policy::gatebin::{GateBin, Mode};
+use crate::store::{HighWater, RolledBack, Store, StoreError};
 use crate::sys::file;
 use crate::trust::keys::{SecretKey, Signer as _};
 use crate::trust::root::{
@@ -221,4 +224,71 @@ fn refuses_settings_that_others_can_change() {
     let refused = node.apply();
     assert!(matches!(refused, Err(ApplyError::File(path, _)) if path.ends_with("10-more.toml")));
     assert_eq!(node.gatebin(), None);
+}
+
+/// An index note of log size `size`, as an indexer with this key signs it.
+fn index_note(size: u64, root_version: u64, seed: u8) -> Vec<u8> {
+    let table = |name: &[u8]| TableRef {
+        log_size: size,
+        records: 0,
+        id: Digest::of(name),
+    };
+    let root = root(root_version, NOW + 1)
+        .format()
+        .expect("it is a trust root");
+    let note = IndexNote {
+        origin: "ledger.example/test".to_owned(),
+        log_size: size,
+        log_root: [0; 32],
+        base: table(b"base"),
+        delta: table(b"delta"),
+        root_version,
+        root_digest: Digest::of(root.as_bytes()),
+        time: NOW + size,
+        expires: NOW + 86_400,
+    };
+    let key = secret("ledger.example/test/index", seed);
+    let mut signed = SignedNote::new(note.format()).expect("it is text");
+    let signature = key.sign(signed.text.as_bytes()).expect("it is in memory");
+    signed.sign(key.verifier(), &signature).expect("its own");
+    signed.to_bytes()
+}
+
+#[test]
+fn an_allowlist_that_somebody_else_installed_cannot_be_rolled_back_after_it() {
+    if !is_root() {
+        return;
+    }
+    let node = Node::new("");
+    let seen = |node: &Node| node.apply().expect("it is right").high_water;
+    let mark = |log_size, root_version| HighWater {
+        log_size,
+        time: NOW + log_size,
+        root_version,
+    };
+    assert_eq!(seen(&node), Ok(None), "there is none");
+    std::fs::create_dir(node.path("state/allowlist")).expect("it is new");
+    let installed = |size, version, seed| {
+        node.write("state/allowlist/note", &index_note(size, version, seed));
+    };
+    installed(7, 1, 3);
+    assert_eq!(seen(&node), Ok(Some(mark(7, 1))));
+    installed(9, 1, 3);
+    assert_eq!(seen(&node), Ok(Some(mark(9, 1))));
+    installed(7, 1, 3);
+    let rolled_back = RolledBack {
+        what: "log size",
+        seen: 9,
+        found: 7,
+    };
+    assert_eq!(seen(&node), Err(StoreError::RolledBack(rolled_back)));
+    // What no indexer signed, or was made under a trust root that is not here, raises nothing.
+    installed(99, 1, 9);
+    assert!(matches!(seen(&node), Err(StoreError::Tampered { .. })));
+    installed(99, 2, 3);
+    assert_eq!(seen(&node), Ok(None));
+    std::fs::write(node.path("state/allowlist/note"), "junk").expect("it is writable");
+    assert!(matches!(seen(&node), Err(StoreError::Tampered { .. })));
+    let kept = Store::new(node.path("state")).high_water();
+    assert_eq!(kept, Ok(mark(9, 1)));
 }

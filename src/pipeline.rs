@@ -97,8 +97,10 @@ fn weigh(start: &Start, gate: &GateBin, now: u64, seen: &mut Seen) -> Result<Ver
     if gate.rules.process != Response::Allow {
         facts.process = engine::process::changes(container);
     }
-    // Only an image on the floor may start on its own config's word about its layers.
-    let chain_of_config = match gate.on_floor(&config) {
+    // A clock that was set back makes nothing valid again that has ended.
+    let now = answer.as_ref().map_or(now, |answer| answer.now);
+    // Only what stands in for a missing word needs the config's own word about its layers.
+    let chain_of_config = match gate.may_stand_in(&config, now) {
         true => engine::chain_of_config(container).ok(),
         false => None,
     };

@@ -176,6 +176,16 @@ impl Reason {
             hint: shortened(hint.into()),
         }
     }
+
+    /// The same reason, with another told beside it.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let detail = format!(
+            "{}; besides, {} ({})",
+            self.detail, other.detail, other.code
+        );
+        Self::new(self.code, detail, self.hint.clone())
+    }
 }
 
 /// The most bytes of a detail or a hint: paths are in them that a client made up, and every place

@@ -4,6 +4,7 @@
 //! is in the file of its name. The engines' entrances are not here: they are
 //! chosen in `main` before this grammar is built.
 
+mod exempt;
 mod trust;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ mod mode;
 mod self_test;
 
 pub use baseline::Baseline;
+pub use exempt::{Exempt, ExemptFile, ExemptRemove, ExemptSign, ExemptVerb, NewExemption};
 pub use mode::{Mode, ModeWord};
 pub use self_test::{EngineWord, SelfTest};
 pub use trust::{Named, Trust, TrustEdit, TrustPublish, TrustShow, TrustSign};
@@ -126,6 +128,9 @@ pub enum Verb {
     /// Compile the configuration and the trust root for the gate
     #[command(after_help = help::APPLY)]
     Apply,
+    /// Let one image start on this node for a while, in an emergency
+    #[command(after_help = help::EXEMPT)]
+    Exempt(Exempt),
     /// Make a ledger, and keep it
     #[command(subcommand)]
     Ledger(Ledger),

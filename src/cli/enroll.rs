@@ -80,6 +80,9 @@ pub fn enrol(context: &mut Context, args: &args::Enroll) -> Result<Enrolled, Fai
         forget(context)?;
     }
     let synced = node::refresh(context)?;
+    for line in &synced.told {
+        context.out.warn(line);
+    }
     Ok(Enrolled {
         chosen: chosen.clone(),
         config: context.config_path.clone(),

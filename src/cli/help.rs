@@ -2,6 +2,8 @@
 
 pub(super) const IMAGES: &str = "docker://REF, podman://REF, oci:DIR[:TAG], docker-archive:FILE or file://PATH; several are fine";
 
+pub(super) const IMAGE: &str = "docker://REF, podman://REF, oci:DIR[:TAG] or docker-archive:FILE";
+
 pub(super) const OVERVIEW: &str = "\
 First steps:
   vcn-hook ledger init /srv/ledger --origin ledger.example/vcn
@@ -194,3 +196,22 @@ Example:
 
 Nodes follow it with their next sync. If an indexer's key is in DIR's private
 state, the index is folded and signed anew at once.";
+
+pub(super) const EXEMPT: &str = "\
+For one image, on one node, for at most 72 hours: it may start although the
+ledger has no word about it or the allowlist is stale. Nothing else is
+overridden: no UNTRUSTED, no revoked key, no rule. Each start by it is a warning
+on record. As many of the trust root's exempt keys sign it as that asks for.
+
+Examples:
+  vcn-hook exempt docker://app:1.5 --for 24h --reason 'ticket 4711'
+  vcn-hook exempt --hash 7d2d42157acd… --for 8h --reason 'ticket 4711' --node 0fb5f7213de2…
+  vcn-hook exempt sign exempt-7d2d42157acd.note --key /media/stick/oncall
+  vcn-hook exempt install exempt-7d2d42157acd.note";
+
+pub(super) const EXEMPT_SIGN: &str = "\
+Shows the exemption, and asks on a terminal.
+
+Examples:
+  vcn-hook exempt sign exempt-7d2d42157acd.note
+  vcn-hook exempt sign exempt-7d2d42157acd.note --key agent:oncall --ledger https://ledger.example/vcn";

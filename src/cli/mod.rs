@@ -14,6 +14,7 @@ pub mod decisions;
 pub mod draft;
 pub mod enroll;
 pub mod entries;
+pub mod exempt;
 pub mod explain;
 pub mod failure;
 mod help;
@@ -98,6 +99,7 @@ fn dispatch(context: &mut Context, verb: Verb) -> Result<u8, Failure> {
         Verb::Enroll(args) => enroll::run(context, &args),
         Verb::Sync => node::run(context),
         Verb::Apply => applying::run(context),
+        Verb::Exempt(args) => exempt::run(context, &args),
         Verb::Ledger(verb) => ledger::run(context, &verb),
         Verb::Trust(verb) => trust::run(context, &verb),
         Verb::Config(verb) => config::run(context, &verb),

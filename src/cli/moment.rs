@@ -39,6 +39,19 @@ pub fn size(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
+/// Reads a span of time: `90m`, `24h` or `2d`.
+#[must_use]
+pub fn span(input: &str) -> Option<u64> {
+    let (number, unit) = input.split_at_checked(input.len().checked_sub(1)?)?;
+    let unit = match unit {
+        "m" => 60,
+        "h" => 3_600,
+        "d" => DAY,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
 /// Reads an end date: `2027-03-31` (the end of that day, UTC), `2027-03-31T12:00:00Z`, or a span
 /// from `now` such as `90d` or `12h`.
 #[must_use]

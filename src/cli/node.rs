@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use nix::unistd::{Gid, Uid};
 use serde_json::json;
 
+use super::applying;
 use super::context::{ALLOWLIST, Context, is_root};
 use super::failure::{Failure, OrFail as _};
 use super::moment;
 use super::output;
 use super::trusted;
-use crate::apply;
+use crate::apply::{self, Applied};
+use crate::config::Config;
 use crate::sync::{self, Fault, Settings, SyncError, SyncReport};
 use crate::sys::user::{as_owner_of, lesser_owner};
 use crate::verdict::{ReasonCode, exit};
@@ -36,6 +38,8 @@ pub struct Synced {
     pub changed: bool,
     /// True when the gate's settings were compiled anew.
     pub applied: bool,
+    /// What whoever is on call should know of that.
+    pub told: Vec<String>,
 }
 
 /// Syncs, and says what came of it.
@@ -44,6 +48,9 @@ pub struct Synced {
 /// As [`refresh`].
 pub fn run(context: &mut Context) -> Result<u8, Failure> {
     let synced = refresh(context)?;
+    for line in &synced.told {
+        context.out.warn(line);
+    }
     let value = json!({
         "logSize": synced.log_size,
         "expires": moment::rfc3339(synced.expires),
@@ -92,18 +99,24 @@ pub fn refresh(context: &Context) -> Result<Synced, Failure> {
             .advance_high_water(&report.note)
             .or_fail(exit::FAILURE, || "cannot remember how new the allowlist is")?;
     }
-    if is_root() {
-        apply::apply(&config, context.now).or_fail(
-            ReasonCode::Configuration.exit_code(),
-            || "the allowlist is here, and the gate's settings could not be applied",
-        )?;
-    }
+    let told = match is_root() {
+        true => applying::said_of(&applied(&config, context.now)?),
+        false => Vec::new(),
+    };
     Ok(Synced {
         log_size: report.note.log_size,
         expires: report.note.expires,
         changed: report.changed,
         applied: is_root(),
+        told,
     })
+}
+
+fn applied(config: &Config, now: u64) -> Result<Applied, Failure> {
+    apply::apply(config, now).or_fail(
+        ReasonCode::Configuration.exit_code(),
+        || "the allowlist is here, and the gate's settings could not be applied",
+    )
 }
 
 /// Syncs, waiting for a sync of somebody else's to end: the timer's and a publisher's may meet.

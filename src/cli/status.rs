@@ -8,9 +8,11 @@ use super::failure::Failure;
 use super::moment;
 use super::output;
 use super::view::View;
+use crate::apply::exemptions;
 use crate::audit::UNRECORDED;
 use crate::config::Config;
 use crate::policy::freshness::duration;
+use crate::policy::gatebin::Exempted;
 use crate::store::HighWater;
 use crate::verdict::Reason;
 
@@ -41,6 +43,10 @@ struct Node {
     view: Result<View, String>,
     allowlist: Result<Allowlist, String>,
     mark: HighWater,
+    /// This node's id, or why it has none.
+    id: Result<String, String>,
+    /// What gate.bin has of exemptions, and whether they are in force.
+    exempt: Vec<(Exempted, &'static str)>,
 }
 
 /// The signed facts of the allowlist in use.
@@ -64,10 +70,13 @@ impl Node {
             |_| crate::store::Store::new(&config.state_dir).high_water(),
             |view| view.store.high_water(),
         );
+        let id = exemptions::node_id();
         Self {
+            exempt: exempt(view.as_ref().ok(), context.now),
             view,
             allowlist,
             mark: mark.unwrap_or_default(),
+            id: id.map(|id| id.to_string()).map_err(|why| why.to_string()),
         }
     }
 
@@ -102,6 +111,13 @@ impl Node {
                 "time": moment::rfc3339(self.mark.time),
                 "rootVersion": self.mark.root_version,
             },
+            "node": self.id.as_ref().ok(),
+            "exemptions": self.exempt.iter().map(|(each, state)| json!({
+                "config": each.config,
+                "until": moment::rfc3339(each.until),
+                "because": each.because,
+                "state": state,
+            })).collect::<Vec<_>>(),
             "decisions": match tail {
                 Ok(tail) => Counts::of(tail).value(tail),
                 Err(error) => json!({ "error": error.to_string() }),
@@ -153,6 +169,12 @@ impl Node {
             );
             rows.push(("High water", mark));
         }
+        let node = self.id.as_ref().unwrap_or_else(|why| why);
+        rows.push(("Node", node.clone()));
+        rows.extend(self.exempt.iter().map(|(each, state)| {
+            let text = format!("{} {} ({state})", each.config, each.because);
+            ("Exempt", text)
+        }));
         rows.push((
             "Decisions",
             match tail {
@@ -184,6 +206,18 @@ impl Allowlist {
         let size = format!("{} records, log size {}", self.records, self.log_size);
         vec![("Allowlist", state), ("Size", size)]
     }
+}
+
+/// As the gate has them: not the files, which may have been put there since.
+fn exempt(view: Option<&View>, now: u64) -> Vec<(Exempted, &'static str)> {
+    let all = view.map(|view| view.gate.exemptions.clone());
+    let state = |each: &Exempted| match each {
+        each if now >= each.until => "ended",
+        each if now < each.from => "pending",
+        _ => "active",
+    };
+    let all = all.unwrap_or_default().into_iter();
+    all.map(|each| (each.clone(), state(&each))).collect()
 }
 
 fn allowlist(view: &View, now: u64) -> Result<Allowlist, String> {

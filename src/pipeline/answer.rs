@@ -23,6 +23,8 @@ pub struct Answer {
     pub records: Vec<Record>,
     /// Whether the allowlist is recent enough, or why not.
     pub freshness: Result<(), Reason>,
+    /// The time: the node's clock, raised to the newest signature seen. Unix seconds.
+    pub now: u64,
 }
 
 /// Asks the allowlist about one config digest.
@@ -49,6 +51,7 @@ pub struct Opened {
     allowlist: Allowlist<TableFile>,
     place: PathBuf,
     freshness: Result<(), Reason>,
+    now: u64,
 }
 
 impl Opened {
@@ -79,6 +82,7 @@ impl Opened {
         };
         Ok(Self {
             freshness: freshness::check(&ages, gate.grace),
+            now: ages.now(),
             place: gate.state_dir.clone(),
             allowlist,
         })
@@ -108,6 +112,7 @@ impl Opened {
         Ok(Answer {
             records,
             freshness: self.freshness.clone(),
+            now: self.now,
             note: self.note().clone(),
         })
     }
@@ -143,12 +148,11 @@ fn because(error: StoreError) -> Reason {
     Reason::new(code, error.to_string(), hint)
 }
 
-/// A note that was made under another trust root may mean other things by its records.
 fn root_is_known(trust: &Trust, note: &IndexNote) -> Result<(), Reason> {
-    let (known, named) = (trust.root_version, note.root_version);
-    if named < known || (named == known && note.root_digest == trust.root_digest) {
+    if trust.knows_root_of(note) {
         return Ok(());
     }
+    let (known, named) = (trust.root_version, note.root_version);
     let detail = format!("the allowlist was made under trust root {named}, gate.bin under {known}");
     Err(Reason::new(
         ReasonCode::RootBehind,

@@ -1,8 +1,8 @@
 //! The verdict: what the ledger says first, then what no digest can say.
 //!
 //! Owns the order of precedence. A refusal by the ledger is told before any
-//! other; the floor, or what a pod's own container is, stands in for a missing
-//! word and never against a given one.
+//! other; the floor, what a pod's own container is, or an exemption stands in for
+//! a missing word and never against a given one.
 
 use crate::allowlist::record::{Record, Status};
 use crate::image::digest::ChainId;
@@ -22,13 +22,13 @@ pub struct Case<'a> {
     pub records: Result<&'a [Record], &'a Reason>,
     /// Whether the allowlist is recent enough, or why not.
     pub freshness: Result<(), &'a Reason>,
-    /// The chain that the image's own config names; read only for images on the floor.
+    /// The chain that the image's own config names; read only for images on the floor, or exempted.
     pub chain_of_config: Option<ChainId>,
     /// Whether it is an engine's own container for a pod's namespaces, known by what it is.
     pub pause: bool,
     /// What no digest says.
     pub facts: &'a Facts,
-    /// The node's clock, in Unix seconds.
+    /// The time, in Unix seconds: the node's clock, raised to the newest signature that was seen.
     pub now: u64,
 }
 
@@ -40,7 +40,11 @@ pub fn decide(gate: &GateBin, case: &Case<'_>) -> Verdict {
     }
     match rules::broken(&gate.rules, case.identity, case.facts) {
         Some((Response::Deny, reason)) => Verdict::Deny(reason),
-        Some((Response::Warn, reason)) => Verdict::Warn(reason),
+        Some((Response::Warn, reason)) => Verdict::Warn(match from_ledger {
+            // That the ledger does not vouch for it is what its code must go on saying.
+            Verdict::Warn(first) => first.and(&reason),
+            Verdict::Allow(_) | Verdict::Deny(_) => reason,
+        }),
         Some((Response::Allow, _)) | None => from_ledger,
     }
 }
@@ -104,13 +108,17 @@ fn ledger(gate: &GateBin, case: &Case<'_>) -> Verdict {
     if let Err(stale) = case.freshness
         && !(withdrawn && standing.response == Response::Deny)
     {
-        return stands_in(gate, case).unwrap_or_else(|| Verdict::Deny(stale.clone()));
+        return stands_in(gate, case)
+            .or_else(|| exempted(gate, case))
+            .unwrap_or_else(|| Verdict::Deny(stale.clone()));
     }
-    let missing = matches!(
-        standing.reason.code,
-        ReasonCode::Unknown | ReasonCode::Lapsed | ReasonCode::Quorum
-    );
-    if missing && let Some(allowed) = stands_in(gate, case) {
+    let missing = match standing.reason.code {
+        ReasonCode::Unknown | ReasonCode::Lapsed | ReasonCode::Quorum => true,
+        // A word about other layers is none about these, if these are the image's own.
+        ReasonCode::ChainMismatch => is_bound_by_config(case),
+        _ => false,
+    };
+    if missing && let Some(allowed) = stands_in(gate, case).or_else(|| exempted(gate, case)) {
         return allowed;
     }
     verdict(standing)
@@ -130,13 +138,28 @@ fn infra(case: &Case<'_>) -> Option<Verdict> {
 
 /// The floor's word, if root put this image there and its config names the mounted layers.
 fn floor(gate: &GateBin, case: &Case<'_>) -> Option<Verdict> {
-    // An unbound image has no layers that its config could name.
-    let bound = case.identity.chain.is_some() && case.chain_of_config == case.identity.chain;
-    if !bound || !gate.on_floor(&case.identity.config) {
+    if !is_bound_by_config(case) || !gate.on_floor(&case.identity.config) {
         return None;
     }
     let detail = "it is on this node's floor, and the ledger has no word against it";
     Some(Verdict::Allow(Reason::new(ReasonCode::Floor, detail, "")))
+}
+
+/// The exempt keys' word, for an image whose config names the mounted layers: only against UNKNOWN and
+/// stale. Where the ledger gives no verified answer at all, nobody knows what it says against it.
+fn exempted(gate: &GateBin, case: &Case<'_>) -> Option<Verdict> {
+    if !is_bound_by_config(case) {
+        return None;
+    }
+    let exempted = gate.exemption(&case.identity.config, case.now)?;
+    let detail = format!("it is exempt {}", exempted.because);
+    let hint = "notarize it before that ends";
+    Some(Verdict::Warn(Reason::new(ReasonCode::Exempt, detail, hint)))
+}
+
+/// Whether the image's own config names the mounted layers. An unbound image has none that it could name.
+fn is_bound_by_config(case: &Case<'_>) -> bool {
+    case.identity.chain.is_some() && case.chain_of_config == case.identity.chain
 }
 
 fn verdict(standing: Standing) -> Verdict {

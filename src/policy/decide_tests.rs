@@ -6,7 +6,7 @@ use crate::image::digest::{ChainId, Digest};
 use crate::image::identity::{EngineKind, Identity};
 use crate::policy::facts::{Facts, HostAccess, Upper};
 use crate::policy::gatebin::tests::sample;
-use crate::policy::gatebin::{Mode, Response};
+use crate::policy::gatebin::{Exempted, GateBin, Mode, Response};
 use crate::verdict::{Reason, ReasonCode, Undecided, Verdict};
 
 fn identity(image: &[u8]) -> Identity {
@@ -150,6 +150,202 @@ fn the_floor_overrides_no_rule_and_no_binding() {
             now: 0,
         };
         assert_eq!(decide(&sample(), &case).reason().code, ReasonCode::Unknown);
+    }
+}
+
+/// A node with an exemption for `app` from 10 000 to 20 000.
+fn exempting() -> GateBin {
+    GateBin {
+        exemptions: vec![Exempted {
+            config: Digest::of(b"app"),
+            from: 10_000,
+            until: 20_000,
+            because: "until then by ann+00000000: a migration".to_owned(),
+        }],
+        ..sample()
+    }
+}
+
+/// A start of `app` at 15 000 of which the ledger knows nothing, and nothing is unusual.
+fn unknown_app<'a>(identity: &'a Identity, none: &'a Facts) -> Case<'a> {
+    Case {
+        identity,
+        records: Ok(&[]),
+        freshness: Ok(()),
+        chain_of_config: identity.chain,
+        pause: false,
+        facts: none,
+        now: 15_000,
+    }
+}
+
+fn by_exemption(case: Case<'_>) -> (&'static str, ReasonCode) {
+    let verdict = decide(&exempting(), &case);
+    (verdict.as_str(), verdict.reason().code)
+}
+
+#[test]
+fn an_exemption_stands_in_for_unknown_and_stale_with_a_warning() {
+    let (identity, none) = (identity(b"app"), Facts::none());
+    let app = unknown_app(&identity, &none);
+    let stale = reason(ReasonCode::Stale);
+    let exempt = ("warn", ReasonCode::Exempt);
+    assert_eq!(by_exemption(app), exempt);
+    assert_eq!(
+        by_exemption(Case {
+            freshness: Err(&stale),
+            ..app
+        }),
+        exempt
+    );
+    // What has lapsed, has too few vouchers, or is vouched for by a bare hash, is UNKNOWN too.
+    let lapsed = [Record {
+        not_after: 14_999,
+        ..record(b"app", Status::Trusted)
+    }];
+    let disabled = [Record {
+        signer: 9,
+        ..record(b"app", Status::Trusted)
+    }];
+    let by_hash = [Record {
+        target: None,
+        ..record(b"app", Status::Trusted)
+    }];
+    assert_eq!(
+        by_exemption(Case {
+            records: Ok(&lapsed),
+            ..app
+        }),
+        exempt
+    );
+    assert_eq!(
+        by_exemption(Case {
+            records: Ok(&by_hash),
+            ..app
+        }),
+        exempt
+    );
+    assert_eq!(
+        by_exemption(Case {
+            records: Ok(&disabled),
+            ..app
+        }),
+        ("deny", ReasonCode::RootBehind)
+    );
+    // A word of the ledger's is better than an exemption.
+    let trusted = [record(b"app", Status::Trusted)];
+    let allowed = ("allow", ReasonCode::Trusted);
+    assert_eq!(
+        by_exemption(Case {
+            records: Ok(&trusted),
+            ..app
+        }),
+        allowed
+    );
+}
+
+#[test]
+fn an_exemption_says_who_and_until_when_whatever_else_is_warned_of() {
+    let identity = identity(b"app");
+    let host = Facts {
+        host: vec![HostAccess::Privileged],
+        ..Facts::none()
+    };
+    let case = unknown_app(&identity, &host);
+    let Verdict::Warn(reason) = decide(&exempting(), &case) else {
+        panic!("it is exempt");
+    };
+    assert_eq!(reason.code, ReasonCode::Exempt);
+    for said in ["until then by ann+00000000: a migration", "host-access"] {
+        assert!(reason.detail.contains(said), "{}", reason.detail);
+    }
+}
+
+#[test]
+fn an_exemption_overrides_no_word_no_rule_and_no_binding_and_ends() {
+    let (identity, none) = (identity(b"app"), Facts::none());
+    let app = unknown_app(&identity, &none);
+    for status in [Status::Untrusted, Status::Unsupported, Status::Revoked] {
+        let records = [record(b"app", status)];
+        let stale = reason(ReasonCode::Stale);
+        let (verdict, code) = by_exemption(Case {
+            records: Ok(&records),
+            ..app
+        });
+        assert_eq!(verdict, "deny");
+        let withdrawn = by_exemption(Case {
+            records: Ok(&records),
+            freshness: Err(&stale),
+            ..app
+        });
+        assert_eq!(withdrawn, (verdict, code));
+    }
+    let upper = Facts {
+        upper: Upper::NotPristine(vec!["/bin/sh".into()]),
+        ..Facts::none()
+    };
+    assert_eq!(
+        by_exemption(Case {
+            facts: &upper,
+            ..app
+        }),
+        ("deny", ReasonCode::UpperNotPristine)
+    );
+    let unknown = ("deny", ReasonCode::Unknown);
+    let other = ChainId::from_digest(Digest::of(b"other layers"));
+    for chain in [None, Some(other)] {
+        assert_eq!(
+            by_exemption(Case {
+                chain_of_config: chain,
+                ..app
+            }),
+            unknown
+        );
+    }
+    for now in [0, 20_000, u64::MAX] {
+        assert_eq!(by_exemption(Case { now, ..app }), unknown, "{now}");
+    }
+    for code in [
+        ReasonCode::NoAllowlist,
+        ReasonCode::Tampered,
+        ReasonCode::RolledBack,
+        ReasonCode::RootBehind,
+    ] {
+        let why = reason(code);
+        let verdict = by_exemption(Case {
+            records: Err(&why),
+            ..app
+        });
+        assert_eq!(verdict, ("deny", code));
+    }
+}
+
+#[test]
+fn the_floor_obeys_no_word_about_other_layers() {
+    let identity = identity(b"pause");
+    let none = Facts::none();
+    // Notarized by its bare hash, which says nothing of layers.
+    let by_hash = [Record {
+        target: None,
+        ..record(b"pause", Status::Trusted)
+    }];
+    let other = ChainId::from_digest(Digest::of(b"other layers"));
+    for (chain_of_config, expected) in [
+        (identity.chain, ("allow", ReasonCode::Floor)),
+        (Some(other), ("deny", ReasonCode::ChainMismatch)),
+        (None, ("deny", ReasonCode::ChainMismatch)),
+    ] {
+        let case = Case {
+            identity: &identity,
+            records: Ok(&by_hash),
+            freshness: Ok(()),
+            chain_of_config,
+            pause: false,
+            facts: &none,
+            now: 0,
+        };
+        let verdict = decide(&sample(), &case);
+        assert_eq!((verdict.as_str(), verdict.reason().code), expected);
     }
 }
 

@@ -18,6 +18,14 @@ pub struct Ages {
     pub now: u64,
 }
 
+impl Ages {
+    /// What the time is: the node's clock, or the newest signature ever seen where that is later.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.now.max(self.signed).max(self.high_water)
+    }
+}
+
 /// Whether the allowlist still answers, `grace` seconds of lateness forgiven.
 ///
 /// A clock that stands before the newest signature ever seen is wrong, and is
@@ -27,7 +35,7 @@ pub struct Ages {
 /// # Errors
 /// The reason, [`ReasonCode::Stale`].
 pub fn check(ages: &Ages, grace: u64) -> Result<(), Reason> {
-    let now = ages.now.max(ages.signed).max(ages.high_water);
+    let now = ages.now();
     let limit = ages.expires.saturating_add(grace);
     if now <= limit {
         return Ok(());

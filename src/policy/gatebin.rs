@@ -11,12 +11,16 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::allowlist::index_note::IndexNote;
 use crate::allowlist::note::VerifierKey;
 use crate::image::digest::{Digest, hex};
 use crate::verdict::{Reason, ReasonCode};
 
 /// The most bytes a gate.bin may have: some ten thousand floor entries and exceptions.
 pub const MAX_GATEBIN_SIZE: u64 = 4 << 20;
+
+/// How far clocks that are kept right may be apart, in seconds.
+const CLOCK_SKEW: u64 = 300;
 
 const MAGIC: &[u8] = b"vcn-gate/1\n";
 
@@ -45,6 +49,9 @@ pub struct GateBin {
     pub trust: Trust,
     /// Config digests that start when the ledger cannot be asked about them or has no word.
     pub floor: Vec<Digest>,
+    /// What the exempt keys let start on this node for a while. Absent from a gate.bin of before there were any.
+    #[serde(default)]
+    pub exemptions: Vec<Exempted>,
     /// What the rules beyond the ledger answer.
     pub rules: Rules,
     /// Seconds after its expiry for which an allowlist still answers.
@@ -133,6 +140,19 @@ pub struct AllowRule {
     pub min_level: i8,
     /// The organisations that count.
     pub organisations: Vec<u16>,
+}
+
+/// One image that may start for a while although the ledger has no word about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exempted {
+    /// The image.
+    pub config: Digest,
+    /// Unix seconds from which it may.
+    pub from: u64,
+    /// Unix seconds from which it may not any more.
+    pub until: u64,
+    /// Who signed that, until when and why, in words.
+    pub because: String,
 }
 
 /// What a rule answers when it is broken.
@@ -240,9 +260,35 @@ impl GateBin {
     pub fn on_floor(&self, config: &Digest) -> bool {
         self.floor.contains(config)
     }
+
+    /// Whether something here may stand in for the ledger's word, if the image's own config names its layers.
+    #[must_use]
+    pub fn may_stand_in(&self, config: &Digest, now: u64) -> bool {
+        self.on_floor(config) || self.exemption(config, now).is_some()
+    }
+
+    /// The exemption of this image that counts at `now`; of several, the one that lasts longest.
+    #[must_use]
+    pub fn exemption(&self, config: &Digest, now: u64) -> Option<&Exempted> {
+        // Whoever signs one may be some seconds ahead of the node that is to start something at once.
+        let begun = |each: &&Exempted| each.from <= now.saturating_add(CLOCK_SKEW);
+        self.exemptions
+            .iter()
+            .filter(|each| each.config == *config && now < each.until)
+            .filter(begun)
+            .max_by_key(|each| each.until)
+    }
 }
 
 impl Trust {
+    /// Whether an allowlist was made under this trust root, or one before it: another may mean other
+    /// things by its records.
+    #[must_use]
+    pub fn knows_root_of(&self, note: &IndexNote) -> bool {
+        let (known, named) = (self.root_version, note.root_version);
+        named < known || (named == known && note.root_digest == self.root_digest)
+    }
+
     /// The indexers' keys, parsed.
     ///
     /// # Errors

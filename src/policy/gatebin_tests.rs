@@ -1,5 +1,6 @@
 use super::{
-    AllowRule, Engines, GateBin, GateBinError, Mode, Response, Rules, Runtimes, SignerRule, Trust,
+    AllowRule, Engines, Exempted, GateBin, GateBinError, Mode, Response, Rules, Runtimes,
+    SignerRule, Trust,
 };
 use crate::image::digest::Digest;
 
@@ -47,6 +48,7 @@ pub(crate) fn sample() -> GateBin {
             unsupported: Response::Deny,
         },
         floor: vec![Digest::of(b"pause")],
+        exemptions: Vec::new(),
         rules: Rules::standard(),
         grace: 0,
     }
@@ -72,12 +74,45 @@ fn refuses_every_flipped_byte_and_every_truncation() {
 }
 
 #[test]
+fn an_exemption_is_for_one_image_and_one_span_of_time() {
+    let exempted = |until, because: &str| Exempted {
+        config: Digest::of(b"app"),
+        from: 10_000,
+        until,
+        because: because.to_owned(),
+    };
+    let mut gate = sample();
+    gate.exemptions = vec![exempted(20_000, "short"), exempted(30_000, "long")];
+    let because = |image: &[u8], now| {
+        gate.exemption(&Digest::of(image), now)
+            .map(|exempted| exempted.because.as_str())
+    };
+    for (now, expected) in [
+        (0, None),
+        (9_699, None),
+        (9_700, Some("long")),
+        (19_999, Some("long")),
+        (29_999, Some("long")),
+        (30_000, None),
+        (u64::MAX, None),
+    ] {
+        assert_eq!(because(b"app", now), expected, "{now}");
+        assert_eq!(because(b"other", now), None);
+    }
+}
+
+#[test]
 fn one_that_an_older_program_compiled_still_starts_containers() {
     let bytes = sample().encode().expect("paths are UTF-8");
     let text = String::from_utf8(bytes).expect("it is JSON");
     let (_, body) = text.split_at("vcn-gate/1\n".len() + 65);
-    let older = body.replace("\"bundles\":[],", "");
-    assert_ne!(older, body);
+    let older = ["bundles", "exemptions"]
+        .iter()
+        .fold(body.to_owned(), |body, added| {
+            let older = body.replace(&format!("\"{added}\":[],"), "");
+            assert_ne!(older, body, "{added}");
+            older
+        });
     let older = format!(
         "vcn-gate/1\n{}\n{older}",
         Digest::of(older.as_bytes()).hex()

@@ -5,5 +5,7 @@
 //! `keys` and `agent` is reachable from the gate.
 
 pub mod agent;
+pub mod exemption;
 pub mod keys;
+pub mod node_id;
 pub mod root;

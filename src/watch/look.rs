@@ -165,8 +165,9 @@ impl Bench<'_> {
         let answer = self.allowlist.map_err(Reason::clone);
         let answer = answer.and_then(|allowlist| allowlist.ask(&key));
         let records = answer.as_ref().map(|answer| answer.records.as_slice());
-        // As in the gate: only an image on the floor may go by its own config's word about its layers.
-        let chain_of_config = match gate.on_floor(&image.identity.config) {
+        let now = answer.as_ref().map_or(self.now, |answer| answer.now);
+        // As in the gate: only what stands in for a missing word needs the config's own about its layers.
+        let chain_of_config = match gate.may_stand_in(&image.identity.config, now) {
             true => image.chain_of_config().ok(),
             false => None,
         };
@@ -179,13 +180,13 @@ impl Bench<'_> {
             chain_of_config,
             pause: image.pause,
             facts: &Facts::none(),
-            now: self.now,
+            now,
         };
         let verdict = decide(gate, &case);
         match records {
             Ok(records) if !is_undecided(&verdict) => {
                 let chain = image.identity.chain.as_ref();
-                let status = standing(&gate.trust, records, chain, self.now).status;
+                let status = standing(&gate.trust, records, chain, now).status;
                 Judged::of(verdict, status, gate, records, statements)
             }
             _ => Judged::unknown(verdict),

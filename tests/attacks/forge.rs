@@ -12,7 +12,9 @@ use vcn_hook::ledger::client::{self, Dir};
 use vcn_hook::ledger::sequencer::Sequencer;
 use vcn_hook::ledger::statement::{self, Statement, Subject, SubjectKind};
 use vcn_hook::ledger::tiles::{Row, TileName};
+use vcn_hook::sys::clock;
 use vcn_hook::trust::keys::{self, SecretKey, Signer as _};
+use vcn_hook::trust::node_id::NodeId;
 use vcn_hook::trust::root::TrustRoot;
 
 /// Does what an attack's `prepare` names.
@@ -36,6 +38,7 @@ pub(crate) fn prepare(name: &str, node: &Node) {
         }
         "append-garbage" => append(node, &garbage(node)),
         "publish-a-lie" => publish_a_lie(node),
+        "forge-exemptions" => forge_exemptions(node),
         other => panic!("unknown preparation '{other}'"),
     }
 }
@@ -133,6 +136,33 @@ fn garbage(node: &Node) -> Vec<Vec<u8>> {
         statement::sign(&elsewhere, &publisher).unwrap(),
         statement::sign(&stale, &publisher).unwrap(),
     ]
+}
+
+/// Exemptions of the image that nobody notarized: a sound one, and those that must not be.
+fn forge_exemptions(node: &Node) {
+    const HOUR: u64 = 3_600;
+    let folder = node.base().join("forged");
+    fs::create_dir(&folder).unwrap();
+    let machine = fs::read("/etc/machine-id").unwrap();
+    let own = NodeId::of_machine_id(&machine).unwrap().to_string();
+    let (other, now) = ("7".repeat(32), clock::now());
+    let key = key(node, "exempt");
+    let stranger = SecretKey::from_seed(key.name(), &[7; 32]).unwrap();
+    for (name, id, key, from, until) in [
+        ("sound", &own, &key, now, now + HOUR),
+        ("another-node", &other, &key, now, now + HOUR),
+        ("over-long", &own, &key, now, now + 73 * HOUR),
+        ("strangers", &own, &stranger, now, now + HOUR),
+        ("ended", &own, &key, now - 2 * HOUR, now - HOUR),
+    ] {
+        // Written by hand: our own code makes none that lasts too long.
+        let text = format!(
+            "vcn-exempt/v1\norigin ledger.test/vcn\nnode {id}\nconfig {}\nfrom {from}\nuntil {until}\n\
+             reason forged\n",
+            Image::saying("stranger:1", EVIL).id()
+        );
+        fs::write(folder.join(format!("{name}.note")), signed(text, key)).unwrap();
+    }
 }
 
 /// The tables of before the withdrawal under a note that says they follow from the log of today.

@@ -11,7 +11,9 @@ use vcn_hook::allowlist::table::TableKind;
 use vcn_hook::image::digest::{ChainId, Digest};
 use vcn_hook::ledger::checkpoint::Checkpoint;
 use vcn_hook::ledger::statement::{Statement, Subject, SubjectKind, sign};
+use vcn_hook::trust::exemption::Exemption;
 use vcn_hook::trust::keys::{SecretKey, Signer};
+use vcn_hook::trust::node_id::NodeId;
 use vcn_hook::trust::root::{Allow, KeySet, Organisation, TrustRoot, TrustSigner, Unsupported};
 
 /// The ledger of all seeds.
@@ -181,6 +183,33 @@ pub fn roots() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("first", signed(&first, &["root-a", "root-b"])),
         ("second", signed(&second, &["root-b", "root-c", "root-a"])),
+    ]
+}
+
+/// The node that [`exemption`] is for.
+pub fn node() -> NodeId {
+    "0fb5f7213de24d90817e523870be7b54".parse().unwrap()
+}
+
+/// What both exempt keys signed.
+pub fn exemption() -> Exemption {
+    Exemption {
+        origin: ORIGIN.to_owned(),
+        node: node(),
+        config: Digest::of(b"config"),
+        from: 1_790_000_000,
+        until: 1_790_086_400,
+        reason: "disk migration, ticket 4711 \u{e9}".to_owned(),
+    }
+}
+
+/// Exemptions, signed by enough and by too few.
+pub fn exemptions() -> Vec<(&'static str, Vec<u8>)> {
+    let text = exemption().format().unwrap();
+    vec![
+        ("both", signed(&text, &["exempt-a", "exempt-b"])),
+        ("one", signed(&text, &["exempt-a", "exempt-a", "root-a"])),
+        ("machine-id", b"3d1219c7c4c5404aaa1f6d2a48adfda4\n".to_vec()),
     ]
 }
 

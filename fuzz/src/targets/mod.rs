@@ -64,6 +64,7 @@ pub const ALL: &[Target] = &[
     notes::CHECKPOINT,
     notes::INDEX_NOTE,
     notes::TRUST_ROOT,
+    notes::EXEMPTION,
     tables::TABLE,
     log::TILES,
     log::STATEMENT,

@@ -4,7 +4,9 @@ use vcn_hook::allowlist::index_note::IndexNote;
 use vcn_hook::allowlist::note::{SignedNote, VerifierKey};
 use vcn_hook::ledger::checkpoint::Checkpoint;
 use vcn_hook::store::HighWater;
+use vcn_hook::trust::exemption::{Exemption, MAX_SPAN};
 use vcn_hook::trust::keys::Signer as _;
+use vcn_hook::trust::node_id::NodeId;
 use vcn_hook::trust::root::{TrustRoot, fingerprint};
 
 use super::made::{self, ORIGIN};
@@ -79,6 +81,26 @@ pub const TRUST_ROOT: Target = Target {
         "trust-root",
         "trust roots, pinned and following",
         trust_root,
+    )
+};
+
+pub const EXEMPTION: Target = Target {
+    words: &[
+        "vcn-exempt/v1\n",
+        "origin ",
+        "node ",
+        "config sha256:",
+        "from ",
+        "until ",
+        "reason ",
+        "00",
+        "18446744073709551615",
+    ],
+    made: Some(made::exemptions),
+    ..Target::new(
+        "exemption",
+        "exemptions, and the machine id that a node's name follows from",
+        exemption,
     )
 };
 
@@ -211,6 +233,36 @@ fn trust_root(bytes: &[u8]) -> bool {
         }
         assert!(root.signers.len() >= known[0].signers.len() && root.version == 2);
     }
+    true
+}
+
+fn exemption(bytes: &[u8]) -> bool {
+    if let Ok(id) = NodeId::of_machine_id(bytes) {
+        assert_eq!(
+            id.to_string().parse(),
+            Ok(id),
+            "a second spelling of a node"
+        );
+    }
+    let (root, node) = (made::root(1), made::node());
+    if let Ok(granted) = Exemption::verify(bytes, &root, &node) {
+        // A mutation has nobody's private key, so this is the only one that can verify.
+        assert_eq!(granted.exemption, made::exemption(), "nobody signed that");
+        assert_eq!(granted.by.len(), 2, "one signature is enough");
+    }
+    let Ok(note) = SignedNote::parse(bytes) else {
+        return false;
+    };
+    let Ok(exemption) = Exemption::parse(&note.text) else {
+        return false;
+    };
+    assert_eq!(
+        exemption.format().as_ref(),
+        Ok(&note.text),
+        "a second spelling"
+    );
+    assert!(exemption.from < exemption.until && exemption.until - exemption.from <= MAX_SPAN);
+    assert!(!exemption.reason.contains('\n') && exemption.check_end(exemption.until).is_err());
     true
 }
 

@@ -9,8 +9,8 @@ use vcn_hook::image::identity::{EngineKind, Identity};
 use vcn_hook::policy::decide::{Case, decide};
 use vcn_hook::policy::facts::Facts;
 use vcn_hook::policy::gatebin::{
-    AllowRule, Bundle, Engines, GateBin, Mode, MountAllow, Response, Rules, Runtimes, SignerRule,
-    Trust, UpperAllow,
+    AllowRule, Bundle, Engines, Exempted, GateBin, Mode, MountAllow, Response, Rules, Runtimes,
+    SignerRule, Trust, UpperAllow,
 };
 use vcn_hook::trust::keys::Signer as _;
 use vcn_hook::verdict::{Reason, ReasonCode, Verdict};
@@ -166,6 +166,12 @@ fn original() -> GateBin {
             config: Digest::of(b"config"),
         }],
         floor: vec![Digest::of(b"pause")],
+        exemptions: vec![Exempted {
+            config: Digest::of(b"config"),
+            from: 1_790_000_000,
+            until: 1_790_086_400,
+            because: "until then by somebody: why".to_owned(),
+        }],
         rules: Rules {
             upper_allow: vec![UpperAllow {
                 config: Digest::of(b"config"),

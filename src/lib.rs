@@ -12,6 +12,7 @@ pub mod apply;
 pub mod audit;
 pub mod cli;
 pub mod config;
+pub mod configure;
 pub mod engine;
 pub mod escape;
 pub mod gate;

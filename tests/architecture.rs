@@ -32,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("http", &["sys"]),
     ("ledger", &["allowlist", "http", "image", "trust", "sys"]),
     ("config", &["policy", "engine", "image", "sys"]),
+    ("configure", &["engine", "gate", "image", "policy", "sys"]),
     (
         "pipeline",
         &[

@@ -17,10 +17,12 @@ use super::ledger;
 use super::output::Format;
 
 mod baseline;
+mod configure;
 mod mode;
 mod self_test;
 
 pub use baseline::Baseline;
+pub use configure::{Configure, Unconfigure, Way};
 pub use exempt::{Exempt, ExemptFile, ExemptRemove, ExemptSign, ExemptVerb, NewExemption};
 pub use mode::{Mode, ModeWord};
 pub use self_test::{EngineWord, SelfTest};
@@ -131,6 +133,12 @@ pub enum Verb {
     /// Let one image start on this node for a while, in an emergency
     #[command(after_help = help::EXEMPT)]
     Exempt(Exempt),
+    /// Put the gate in an engine's way, or say where it is
+    #[command(after_help = help::CONFIGURE)]
+    Configure(Configure),
+    /// Take the gate out of the engines' way, exactly
+    #[command(after_help = help::UNCONFIGURE)]
+    Unconfigure(Unconfigure),
     /// Make a ledger, and keep it
     #[command(subcommand)]
     Ledger(Ledger),

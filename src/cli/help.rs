@@ -137,6 +137,33 @@ pub(super) const APPLY: &str = "\
 Verifies the trust chain and the configuration, and replaces gate.bin as a
 whole or not at all. Needs root, and no network.";
 
+pub(super) const CONFIGURE: &str = "\
+Ways in, for --runtime:
+  system  in the place of runc and crun: every engine and every person that
+          calls them by these names; nothing has to be restarted
+  docker  a runtime 'vcn' in daemon.json, and the default one; Docker has to be
+          told to read it
+  podman  what runc and crun mean to Podman, and a hook
+
+Several may be on at once. What was done is on record, and 'vcn-hook
+unconfigure' undoes it. --status exits 1 when something does not stand any more.
+
+Examples:
+  vcn-hook configure --dry-run
+  vcn-hook configure
+  vcn-hook configure --runtime docker
+  vcn-hook configure --status";
+
+pub(super) const UNCONFIGURE: &str = "\
+A file that is as it was left becomes the very file it was; of one that was
+changed since, only our part is taken out. Needs no configuration, no gate.bin
+and no engine that runs, and can be run twice.
+
+Examples:
+  vcn-hook unconfigure --dry-run
+  vcn-hook unconfigure
+  vcn-hook unconfigure --runtime docker";
+
 pub(super) const LEDGER_INIT: &str = "\
 Keys of the log, the indexer and the trust root go to DIR/.state/keys, mode
 0600. The first signer is 'default' of the organisation 'default' at level 2,

@@ -9,6 +9,7 @@ pub mod args;
 pub mod ask;
 pub mod baseline;
 pub mod config;
+pub mod configure;
 pub mod context;
 pub mod decisions;
 pub mod draft;
@@ -28,6 +29,7 @@ pub mod moment;
 pub mod node;
 pub mod notarize;
 pub mod output;
+pub mod patch;
 pub mod replaced;
 pub mod report;
 pub mod self_test;
@@ -100,6 +102,8 @@ fn dispatch(context: &mut Context, verb: Verb) -> Result<u8, Failure> {
         Verb::Sync => node::run(context),
         Verb::Apply => applying::run(context),
         Verb::Exempt(args) => exempt::run(context, &args),
+        Verb::Configure(args) => configure::run(context, &args),
+        Verb::Unconfigure(args) => configure::undo(context, &args),
         Verb::Ledger(verb) => ledger::run(context, &verb),
         Verb::Trust(verb) => trust::run(context, &verb),
         Verb::Config(verb) => config::run(context, &verb),

@@ -65,18 +65,21 @@ fn become_real(call: &Call, gate: Option<&GateBin>, log: Option<&Path>) -> ExitC
         RuntimeKind::Runc => gate.runtimes.runc.as_path(),
         RuntimeKind::Crun => gate.runtimes.crun.as_path(),
     });
-    let why = match real::find(call.runtime, configured) {
-        None => "there is none beside vcn-hook itself".to_owned(),
-        Some(program) => {
-            let words = call.words.iter().cloned();
-            let arguments: Vec<OsString> =
-                std::iter::once(call.name.clone()).chain(words).collect();
-            match exec::replace(&program, &arguments) {
-                Ok(never) => match never {},
-                Err(error) => format!("'{}': {}", program.display(), self::words(&error)),
+    let words = call.words.iter().cloned();
+    let arguments: Vec<OsString> = std::iter::once(call.name.clone()).chain(words).collect();
+    let mut why = "there is none beside vcn-hook itself".to_owned();
+    // Between finding and becoming it, `configure` or a package's upgrade may give it another name.
+    for _ in 0..2 {
+        let Some(program) = real::find(call.runtime, configured) else {
+            break;
+        };
+        match exec::replace(&program, &arguments) {
+            Ok(never) => match never {},
+            Err(error) => {
+                why = format!("'{}': {}", program.display(), self::words(&error));
             }
         }
-    };
+    }
     let detail = format!("cannot run the real {}: {why}", call.runtime.as_str());
     let hint = "name it in [runtime] of config.toml and run 'vcn-hook apply'";
     let reason = Reason::new(ReasonCode::Configuration, detail, hint);

@@ -1,8 +1,18 @@
-//! The signals by which a service is asked to end.
+//! The signals by which a service is asked to end, and by which we ask one to read its settings.
 
 use std::io;
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::Pid;
+
+/// Sends SIGHUP, on which a daemon reads its settings again.
+///
+/// # Errors
+/// The operating system's.
+pub fn hang_up(pid: i32) -> io::Result<()> {
+    kill(Pid::from_raw(pid), Signal::SIGHUP)?;
+    Ok(())
+}
 
 /// SIGTERM and SIGINT, held back until somebody waits for them.
 #[derive(Debug)]

@@ -73,6 +73,7 @@ pub const ALL: &[Target] = &[
     keys::KEYS,
     settings::CONFIG,
     settings::GATE_BIN,
+    settings::DAEMON_JSON,
     argv::ARGV,
     documents::OCI_CONFIG,
     documents::RUNTIME_STATE,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use vcn_hook::allowlist::record::{Key, Kind, Record, Status};
 use vcn_hook::config::Config;
+use vcn_hook::configure::json;
 use vcn_hook::image::digest::{ChainId, Digest};
 use vcn_hook::image::identity::{EngineKind, Identity};
 use vcn_hook::policy::decide::{Case, decide};
@@ -77,6 +78,74 @@ pub const GATE_BIN: Target = Target {
         gate_bin,
     )
 };
+
+pub const DAEMON_JSON: Target = Target {
+    words: &[
+        "\"runtimes\": {",
+        "\"vcn\": ",
+        "\"default-runtime\": \"vcn\"",
+        "{}",
+        "}",
+        ",",
+        "\n  ",
+        "\r\n\t",
+        "\\\"",
+        "\\u007b",
+    ],
+    longest: 4 << 10,
+    ..Target::new(
+        "daemon-json",
+        "another's settings, edited in place",
+        daemon_json,
+    )
+};
+
+/// Whatever is set or removed, nothing else means anything else afterwards, and what was put in comes out.
+fn daemon_json(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return false;
+    };
+    let Ok(before) = json::object(text) else {
+        assert!(json::set(text, &["a"], &serde_json::json!(1)).is_err());
+        return false;
+    };
+    let entry = serde_json::json!({"path": "/g", "runtimeArgs": ["-x"]});
+    let ways: [&[&str]; 2] = [&["runtimes", "vcn"], &["default-runtime"]];
+    for way in ways {
+        let Ok(with) = json::set(text, way, &entry) else {
+            continue;
+        };
+        let mut after = json::object(&with).expect("it is still an object");
+        let has_object = before
+            .get("runtimes")
+            .is_some_and(serde_json::Value::is_object);
+        let had = match way {
+            [first, second] if has_object => {
+                let object = after["runtimes"].as_object_mut().expect("it was one");
+                assert_eq!(object.get(*second), Some(&entry));
+                let had = before[*first].get(*second).cloned();
+                match &had {
+                    Some(had) => object.insert((*second).to_owned(), had.clone()),
+                    None => object.remove(*second),
+                };
+                had
+            }
+            [first, ..] => match before.get(*first) {
+                Some(had) => after.insert((*first).to_owned(), had.clone()),
+                None => after.remove(*first),
+            }
+            .filter(|_| before.contains_key(*first)),
+            [] => None,
+        };
+        assert_eq!(after, before, "something else was changed");
+        if had.is_none() && !text.trim().is_empty() {
+            let whole = if has_object { way } else { &way[..1] };
+            let without = json::remove(&with, whole).expect("it was put there");
+            assert_eq!(json::object(&without).as_ref(), Ok(&before));
+        }
+    }
+    true
+}
 
 fn config(bytes: &[u8]) -> bool {
     let Ok(config) = Config::from_bytes(Path::new("/etc/vcn-hook/config.toml"), bytes) else {

@@ -25,6 +25,8 @@ const MAX_HEAD: u64 = 16 << 10;
 const MAX_ANSWER: u64 = 8 << 20;
 /// An answer from memory.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A hint that nobody waits for.
+const PATIENCE_FOR_INFO: Duration = Duration::from_secs(3);
 /// Docker writes all layers to a temporary directory before the first byte of an archive.
 const PATIENCE_FOR_ARCHIVE: Duration = Duration::from_secs(600);
 
@@ -48,6 +50,12 @@ impl Inspected {
     pub fn parse(answer: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(answer)
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Info {
+    default_runtime: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -99,6 +107,16 @@ pub(super) fn resolve(name: &ImageName, sources: &Sources<'_>) -> anyhow::Result
         size: inspected.size,
         subjects: image.subjects,
     })
+}
+
+/// The runtime that a daemon which runs starts containers with; `None` unless it answers at once.
+#[must_use]
+pub fn default_runtime(socket: &Path) -> Option<String> {
+    let body = get(socket, "/info", PATIENCE_FOR_INFO).ok()?;
+    let mut answer = Vec::new();
+    body.take(MAX_ANSWER).read_to_end(&mut answer).ok()?;
+    let info: Info = serde_json::from_slice(&answer).ok()?;
+    Some(info.default_runtime)
 }
 
 enum Refused {

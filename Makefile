@@ -87,6 +87,11 @@ deb: build ## Debian's package into DIST (target/packages)
 	@tests/install-needs.sh deb
 	packaging/deb/build.sh "$(VERSION)" "$(DIST)"
 
+.PHONY: rpm
+rpm: build ## The same as an rpm
+	@tests/install-needs.sh rpm
+	packaging/rpm/build.sh "$(VERSION)" "$(DIST)"
+
 .PHONY: clean
 clean: ## Remove what was built
 	cargo clean

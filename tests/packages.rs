@@ -34,6 +34,12 @@ const LAYOUT: &str = "\
 755 root:root /var/log/vcn-hook
 ";
 
+/// What the installation switches on.
+const UNITS: [&str; 2] = [
+    "timers.target.wants/vcn-hook-sync.timer",
+    "multi-user.target.wants/vcn-hook-apply.path",
+];
+
 #[test]
 fn debians_package_lives_and_goes_on_debian_12() {
     life(Suite::Bookworm);
@@ -54,19 +60,9 @@ fn life(suite: Suite) {
     machine
         .run(&["apt-get", "install", "-y", first.to_str().unwrap()])
         .ok();
-    let paths: Vec<_> = LAYOUT
-        .lines()
-        .map(|line| line.rsplit_once(' ').unwrap().1)
-        .collect();
-    let layout = machine
-        .run(&[&["stat", "-c", "%a %U:%G %n"], &paths[..]].concat())
-        .ok();
-    assert_eq!(layout, LAYOUT.trim());
+    assert_eq!(layout(&machine), LAYOUT.trim());
     assert_eq!(machine.vcn(&["-o", "json", "mode"]).json()["mode"], "audit");
-    for unit in [
-        "timers.target.wants/vcn-hook-sync.timer",
-        "multi-user.target.wants/vcn-hook-apply.path",
-    ] {
+    for unit in UNITS {
         assert!(
             is_there(&machine, &format!("/etc/systemd/system/{unit}")),
             "{unit}"
@@ -105,6 +101,15 @@ fn life(suite: Suite) {
     Snapshot::of(&machine).assert_same(&before);
 }
 
+fn layout(machine: &Machine) -> String {
+    let paths = LAYOUT.lines().map(|line| line.rsplit_once(' ').unwrap().1);
+    let words: Vec<_> = ["stat", "-c", "%a %U:%G %n"]
+        .into_iter()
+        .chain(paths)
+        .collect();
+    machine.run(&words).ok()
+}
+
 fn is_there(machine: &Machine, path: &str) -> bool {
     fs::symlink_metadata(machine.path(path)).is_ok()
 }
@@ -115,8 +120,67 @@ fn inode(machine: &Machine) -> u64 {
         .ino()
 }
 
+/// Stands for what the root really has, which its dpkg knows and rpm does not: a shell, an account tool.
+const WORLD: &str = "Name: world\nVersion: 1\nRelease: 1\nSummary: What a Debian root has\nLicense: none\n\
+    BuildArch: noarch\nProvides: /bin/sh, shadow-utils\n%description\nx\n%files\n";
+
+/// Its own database; Debian's rpm wants to be told that somebody means it.
+const RPM: [&str; 4] = ["rpm", "--dbpath", "/var/lib/rpm-of-test", "--force-debian"];
+
 #[test]
-fn built_twice_in_two_places_it_is_the_same_package() {
+fn the_rpm_lives_and_goes() {
+    let scratch = Scratch::new("packages-rpm");
+    let world = package::other_rpm(&scratch, "world", WORLD);
+    let first = package::rpm(&scratch, "0.1.0~test1");
+    let second = package::rpm(&scratch, "0.1.0~test2");
+    let machine = package::clean_machine(&scratch, Suite::Bookworm);
+    let rpm = |words: &[&str]| machine.run(&[&RPM[..], words].concat()).ok();
+    rpm(&["-i", world.to_str().unwrap()]);
+    let before = Snapshot::of(&machine);
+
+    rpm(&["-i", first.to_str().unwrap()]);
+    assert_eq!(layout(&machine), LAYOUT.trim());
+    assert_eq!(machine.vcn(&["-o", "json", "mode"]).json()["mode"], "audit");
+    for unit in UNITS {
+        assert!(
+            is_there(&machine, &format!("/etc/systemd/system/{unit}")),
+            "{unit}"
+        );
+    }
+    let catalog = machine.run(&["journalctl", "--list-catalog"]).ok();
+    assert!(catalog.contains("vcn-hook: vcn-hook: unknown"), "{catalog}");
+
+    machine.sh("echo '# ours' >>/etc/vcn-hook/config.toml").ok();
+    machine
+        .run(&["systemctl", "disable", "vcn-hook-sync.timer"])
+        .ok();
+    let old = inode(&machine);
+    rpm(&["-U", second.to_str().unwrap()]);
+    assert_ne!(inode(&machine), old);
+    assert!(
+        machine
+            .read("/etc/vcn-hook/config.toml")
+            .ends_with("# ours\n")
+    );
+    assert!(!is_there(
+        &machine,
+        "/etc/systemd/system/timers.target.wants/vcn-hook-sync.timer"
+    ));
+
+    rpm(&["-e", "vcn-hook"]);
+    assert!(!is_there(&machine, "/usr/bin/vcn-hook"));
+    // An rpm has no purge: what stays is what the docs have one remove.
+    let docs = include_str!("../docs/packages.md");
+    let line = docs
+        .lines()
+        .find(|line| line.starts_with("rm -rf "))
+        .unwrap();
+    machine.sh(line).ok();
+    Snapshot::of(&machine).assert_same(&before);
+}
+
+#[test]
+fn built_twice_in_two_places_a_package_is_the_same() {
     let scratch = Scratch::new("packages-twice");
     let builds = ["one", "another/place"].map(|place| {
         let copy = package::copy_of_sources(&scratch, place);

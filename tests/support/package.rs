@@ -39,6 +39,44 @@ pub fn deb_from(sources: &Path, out: &Path, version: &str) -> PathBuf {
     out.join(format!("vcn-hook_{version}_amd64.deb"))
 }
 
+/// The rpm of the binary under test, as `make rpm` makes it.
+pub fn rpm(scratch: &Scratch, version: &str) -> PathBuf {
+    rpm_from(sources(), &scratch.folder("packages"), version)
+}
+
+/// The same from a copy of the sources.
+pub fn rpm_from(sources: &Path, out: &Path, version: &str) -> PathBuf {
+    made(sources, "rpm", out, version);
+    out.join(format!("vcn-hook-{version}-1.x86_64.rpm"))
+}
+
+/// Builds another rpm, from the text of its spec.
+pub fn other_rpm(scratch: &Scratch, name: &str, spec: &str) -> PathBuf {
+    let base = scratch.folder(name);
+    let path = base.join("other.spec");
+    std::fs::write(&path, spec).unwrap();
+    let define = |name: &str| format!("{name} {}", base.display());
+    let rpms = base.join("rpms");
+    sh(
+        "rpmbuild",
+        &[
+            "--quiet",
+            "-bb",
+            "--define",
+            &define("_topdir"),
+            "--define",
+            &format!("_rpmdir {}", rpms.display()),
+            "--define",
+            "_build_name_fmt %%{NAME}.rpm",
+            "--define",
+            "_build_id_links none",
+            path.to_str().unwrap(),
+        ],
+    )
+    .ok();
+    rpms.join(format!("{name}.rpm"))
+}
+
 /// Runs `make TARGET` on what is built already.
 fn made(sources: &Path, target: &str, out: &Path, version: &str) {
     let mut make = Command::new("make");

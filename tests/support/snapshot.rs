@@ -1,7 +1,7 @@
 //! Every file of a machine, to be compared with every file of it later.
 
 use super::machine::Machine;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the package tools, the account tools and the shell keep for themselves of whatever they did.
 const THEIR_OWN: &[&str] = &[
@@ -13,6 +13,7 @@ const THEIR_OWN: &[&str] = &[
     "/var/lib/dpkg/diversions-old",
     "/var/lib/apt/",
     "/var/cache/apt/",
+    "/var/lib/rpm-of-test/",
     "/etc/passwd-",
     "/etc/group-",
     "/etc/shadow-",
@@ -46,8 +47,9 @@ impl Snapshot {
     #[track_caller]
     pub fn assert_same(&self, before: &Self) {
         let there = |files: &Self, path: &str| files.0.get(path).cloned().unwrap_or_default();
-        let paths = before.0.keys().chain(self.0.keys());
-        let mut different: Vec<_> = paths
+        let paths: BTreeSet<_> = before.0.keys().chain(self.0.keys()).collect();
+        let different: Vec<_> = paths
+            .into_iter()
             .filter(|path| before.0.get(*path) != self.0.get(*path))
             .map(|path| {
                 format!(
@@ -57,7 +59,6 @@ impl Snapshot {
                 )
             })
             .collect();
-        different.dedup();
         assert!(different.is_empty(), "traces: {different:#?}");
     }
 }

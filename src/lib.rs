@@ -13,6 +13,7 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod configure;
+pub mod doctor;
 pub mod engine;
 pub mod escape;
 pub mod gate;

@@ -5,6 +5,7 @@
 
 mod answer;
 mod places;
+mod running;
 
 use std::time::Instant;
 
@@ -17,6 +18,7 @@ use crate::verdict::{Undecided, Verdict};
 pub use answer::{Answer, Opened, ask, consult, note};
 pub use places::engines;
 use places::{guarded, sinks};
+pub use running::of_running;
 
 /// What came of one start.
 #[derive(Debug, Clone, PartialEq, Eq)]

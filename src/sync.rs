@@ -5,6 +5,7 @@
 //! allowlist that is installed stays as it was. Nothing here is on the way of a
 //! start; advancing root's high-water mark is the caller's, when it is root.
 
+mod attempt;
 mod error;
 mod history;
 mod incoming;
@@ -15,6 +16,7 @@ mod replay;
 use std::io;
 use std::path::Path;
 
+pub use attempt::Attempt;
 pub use error::{Fault, SyncError};
 pub use history::{Named, history};
 pub use mirror::Mirror;

@@ -94,6 +94,25 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sys",
         ],
     ),
+    (
+        "doctor",
+        &[
+            "engine",
+            "gate",
+            "pipeline",
+            "policy",
+            "allowlist",
+            "store",
+            "audit",
+            "config",
+            "configure",
+            "apply",
+            "sync",
+            "verdict",
+            "image",
+            "sys",
+        ],
+    ),
 ];
 
 /// `engine` fills in `policy`'s facts and knows no rule.

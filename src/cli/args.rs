@@ -112,6 +112,9 @@ pub enum Verb {
     Explain(Explain),
     /// Show whether this node's gate is on, and how fresh its allowlist is
     Status,
+    /// Find what lets a start come round the gate, or keeps it from judging right
+    #[command(after_help = help::DOCTOR)]
+    Doctor,
     /// List what was refused, or would have been in audit mode
     #[command(after_help = help::REPORT)]
     Report(Report),

@@ -120,6 +120,17 @@ Examples:
   vcn-hook mode audit
   vcn-hook mode enforce --dry-run";
 
+pub(super) const DOCTOR: &str = "\
+Looks at files, processes and mounts; asks no engine and changes nothing. Each
+finding says how bad it is (danger, warning, note, ok) and what closes it. As
+another user than root it says what it could not look at.
+
+Exit codes: 0 nothing is wrong, 1 there are warnings or dangers.
+
+Examples:
+  sudo vcn-hook doctor
+  sudo vcn-hook doctor -o json | jq -r '.findings[] | select(.severity == \"danger\") | .what'";
+
 pub(super) const ENROLL: &str = "\
 Pins the ledger's trust root beside the configuration and follows the ledger
 from then on. Without --root the fingerprint is shown and asked about; a

@@ -12,6 +12,7 @@ pub mod config;
 pub mod configure;
 pub mod context;
 pub mod decisions;
+pub mod doctor;
 pub mod draft;
 pub mod enroll;
 pub mod entries;
@@ -95,6 +96,7 @@ fn dispatch(context: &mut Context, verb: Verb) -> Result<u8, Failure> {
         Verb::Keygen(args) => keygen::run(context, &args),
         Verb::Explain(args) => explain::explain(context, &args),
         Verb::Status => status::run(context),
+        Verb::Doctor => doctor::run(context),
         Verb::Report(args) => report::run(context, &args),
         Verb::SelfTest(args) => self_test::run(context, &args),
         Verb::Mode(args) => mode::run(context, &args),

@@ -3,6 +3,7 @@
 //! Owns what follows a sync: as root the settings are applied at once, so that
 //! the gate knows a new trust root as soon as the allowlist names it.
 
+use std::error::Error as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use super::output;
 use super::trusted;
 use crate::apply::{self, Applied};
 use crate::config::Config;
-use crate::sync::{self, Fault, Settings, SyncError, SyncReport};
+use crate::sync::{self, Attempt, Fault, Settings, SyncError, SyncReport};
 use crate::sys::user::{as_owner_of, lesser_owner};
 use crate::verdict::{ReasonCode, exit};
 
@@ -87,7 +88,7 @@ pub fn refresh(context: &Context) -> Result<Synced, Failure> {
     };
     // Root leaves files behind that the timer's account can go on with, and follows none of its symlinks.
     let allowlist = state.join(ALLOWLIST);
-    let report = as_owner_of(&allowlist, || patiently(&settings, context.now))
+    let report = as_owner_of(&allowlist, || followed(&settings, context.now))
         .or_fail(
             exit::FAILURE,
             || "cannot sync as the owner of the allowlist",
@@ -117,6 +118,29 @@ fn applied(config: &Config, now: u64) -> Result<Applied, Failure> {
         ReasonCode::Configuration.exit_code(),
         || "the allowlist is here, and the gate's settings could not be applied",
     )
+}
+
+/// Syncs, and remembers how that ended.
+fn followed(settings: &Settings<'_>, now: u64) -> Result<SyncReport, SyncError> {
+    let ended = patiently(settings, now);
+    let attempt = Attempt {
+        time: now,
+        error: ended.as_ref().err().map(in_full),
+    };
+    // Only doctor misses it.
+    let _ = attempt.remember(settings.state_dir);
+    ended
+}
+
+/// An error with its causes, as one sentence.
+fn in_full(error: &SyncError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }
 
 /// Syncs, waiting for a sync of somebody else's to end: the timer's and a publisher's may meet.

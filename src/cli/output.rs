@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::moment;
 use super::yaml;
 use crate::allowlist::record::Status;
+use crate::doctor::Severity;
 
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -206,6 +207,18 @@ impl Paint {
             Status::Trusted => 32,
             Status::Unknown => 33,
             Status::Untrusted | Status::Unsupported | Status::Revoked => 31,
+        };
+        self.paint(code, text)
+    }
+
+    /// Green for what is as it should be, red for danger.
+    #[must_use]
+    pub fn severity(self, severity: Severity, text: &str) -> String {
+        let code = match severity {
+            Severity::Ok => 32,
+            Severity::Note => 36,
+            Severity::Warning => 33,
+            Severity::Danger => 31,
         };
         self.paint(code, text)
     }

@@ -52,6 +52,7 @@ pub struct Opened {
     place: PathBuf,
     freshness: Result<(), Reason>,
     now: u64,
+    mark: HighWater,
 }
 
 impl Opened {
@@ -60,6 +61,20 @@ impl Opened {
     /// # Errors
     /// The reason why there is none that answers.
     pub fn open(gate: &GateBin, store: &Store, now: u64) -> Result<Self, Reason> {
+        let opened = Self::look(gate, store, now)?;
+        let note = opened.note();
+        if opened.mark != opened.mark.max(HighWater::of(note)) {
+            // Best effort: `apply` does it too, and a mark that stays low allows nothing that it would not now.
+            let _ = store.try_advance_high_water(note);
+        }
+        Ok(opened)
+    }
+
+    /// The same for whoever only looks: no mark is raised by it.
+    ///
+    /// # Errors
+    /// As [`Opened::open`].
+    pub fn look(gate: &GateBin, store: &Store, now: u64) -> Result<Self, Reason> {
         let trust = &gate.trust;
         let mark = store.high_water().map_err(because)?;
         let allowlist = store
@@ -70,10 +85,6 @@ impl Opened {
             return Err(because(StoreError::RolledBack(rolled_back)));
         }
         root_is_known(trust, note)?;
-        if mark != mark.max(HighWater::of(note)) {
-            // Best effort: `apply` does it too, and a mark that stays low allows nothing that it would not now.
-            let _ = store.try_advance_high_water(note);
-        }
         let ages = Ages {
             signed: note.time,
             expires: note.expires,
@@ -84,6 +95,7 @@ impl Opened {
             freshness: freshness::check(&ages, gate.grace),
             now: ages.now(),
             place: gate.state_dir.clone(),
+            mark,
             allowlist,
         })
     }

@@ -1,6 +1,10 @@
-//! The wall clock, read in one place.
+//! The wall clock, read in one place, and whether something keeps it right.
 
+use std::io;
+use std::mem::MaybeUninit;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use nix::libc;
 
 /// Unix seconds; 0 for a clock before 1970, which every caller treats as "unknown past".
 #[must_use]
@@ -14,12 +18,44 @@ pub fn now() -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
+/// Whether the kernel has been told lately, by NTP or the like, that the clock is right.
+///
+/// # Errors
+/// The operating system's.
+pub fn is_synchronised() -> io::Result<bool> {
+    // Modes 0: nothing is set.
+    let mut state = MaybeUninit::<libc::timex>::zeroed();
+    // SAFETY: the pointer is to a live `timex` of zeros, which is a valid one with `modes` 0; the
+    // kernel fills it in and keeps no reference.
+    let answer = unsafe { libc::adjtimex(state.as_mut_ptr()) };
+    match answer {
+        -1 => Err(io::Error::last_os_error()),
+        // The answer is the clock's state, and this is the one that NTP has not set.
+        state => Ok(state != libc::TIME_ERROR),
+    }
+}
+
 /// Writes Unix seconds as RFC 3339 has them, in UTC.
 #[must_use]
 pub fn rfc3339(seconds: u64) -> String {
     let (hour, minute, second) = time_of_day(seconds);
     let (year, month, day) = date(seconds / 86_400);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// Reads what [`rfc3339`] writes, and no other spelling.
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<u64> {
+    let number = |from: usize, to: usize| text.get(from..to)?.parse::<u64>().ok();
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    // Months as `date` below counts them, from March.
+    let in_year = (153 * ((month + 9) % 12) + 2) / 5 + day.checked_sub(1)?;
+    let year = year.checked_sub(u64::from(month <= 2))?;
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + in_year;
+    let seconds = days.checked_sub(719_468)? * 86_400 + hour * 3600 + minute * 60 + second;
+    // Whatever is no date comes back as another one.
+    (rfc3339(seconds) == text).then_some(seconds)
 }
 
 /// Writes Unix seconds as HTTP has them (RFC 9110, 5.6.7).
@@ -60,7 +96,7 @@ fn date(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::{http_date, rfc3339};
+    use super::{http_date, parse_rfc3339, rfc3339};
 
     #[test]
     fn writes_dates_as_http_has_them() {
@@ -85,6 +121,18 @@ mod tests {
             (253_402_300_799, "9999-12-31T23:59:59Z"),
         ] {
             assert_eq!(rfc3339(seconds), text);
+            assert_eq!(parse_rfc3339(text), Some(seconds));
+        }
+        for text in [
+            "",
+            "2024-02-30T12:34:56Z",
+            "2024-13-01T00:00:00Z",
+            "2024-02-29T24:00:00Z",
+            "2024-02-29 12:34:56Z",
+            "2024-02-29T12:34:56+00",
+            "0000-00-00T00:00:00Z",
+        ] {
+            assert_eq!(parse_rfc3339(text), None, "{text}");
         }
     }
 }

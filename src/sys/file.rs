@@ -163,9 +163,36 @@ fn check_owned(path: &Path, metadata: &Metadata) -> io::Result<()> {
 }
 
 fn not_roots(path: &Path) -> io::Error {
-    let text = format!("'{}' can be changed by others than root", path.display());
-    io::Error::new(io::ErrorKind::PermissionDenied, text)
+    io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        NotRoots(path.to_path_buf()),
+    )
 }
+
+/// A path that others than root can change: what an error of the checks above is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotRoots(pub PathBuf);
+
+impl NotRoots {
+    /// The path that an error is about, if it is one of these.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<&Path> {
+        let error = error.get_ref()?.downcast_ref::<Self>()?;
+        Some(&error.0)
+    }
+}
+
+impl std::fmt::Display for NotRoots {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "'{}' can be changed by others than root",
+            self.0.display()
+        )
+    }
+}
+
+impl std::error::Error for NotRoots {}
 
 fn read_all(file: File, metadata: &Metadata, cap: u64) -> io::Result<Vec<u8>> {
     // With room for the whole file the start path reads it at once; without, in ever larger pieces.

@@ -429,3 +429,231 @@ fn a_self_test_proves_the_gate_and_notices_when_it_is_not_in_the_way() {
     let stopped = machine.vcn(&["self-test", "--engine", "docker"]).exits(14);
     assert!(stopped.err.contains("is Docker running?"), "{stopped:?}");
 }
+
+/// Every file of the gate's and the engines' settings, with what is in it.
+fn settings(machine: &Machine) -> String {
+    let list = "find /etc/vcn-hook /etc/docker /etc/containers /var/lib/vcn-hook /usr/libexec/vcn-hook \
+                /usr/sbin/runc /usr/bin/crun /srv ! -name '*.lock' -printf '%p %y %m %l %T@\\n' -type f \
+                -exec sha256sum {} + 2>/dev/null | sort";
+    machine.sh(list).out
+}
+
+/// The state of each step.
+fn states(setup: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let steps = setup["steps"].as_array();
+    let steps = steps.unwrap_or_else(|| panic!("{setup:#}")).iter();
+    steps
+        .map(|step| (text(&step["step"]), text(&step["state"])))
+        .collect()
+}
+
+fn states_are(setup: &Value, expected: &[(&str, &str)]) {
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(step, state)| ((*step).to_owned(), (*state).to_owned()))
+        .collect();
+    assert_eq!(states(setup), expected, "{setup:#}");
+}
+
+#[test]
+fn a_setup_ends_with_a_node_that_refuses_and_does_nothing_twice() {
+    let scratch = Scratch::new("setup");
+    let machine = Machine::of_host(&scratch);
+    machine.dockerd();
+    let app = Image::app("app:1");
+    load(&machine, &app);
+    let setup = |words: &[&str]| machine.vcn(&[&["-o", "json", "setup"], words].concat());
+    let start = |image: &str| machine.run(&["docker", "run", "--rm", "--network=none", image]);
+
+    setup(&[]).exits(64);
+    machine
+        .vcn(&[
+            "ledger",
+            "init",
+            "/srv/ledger",
+            "--origin",
+            "ledger.example/team",
+        ])
+        .ok();
+    let before = settings(&machine);
+    let asked = setup(&["/srv/ledger"]).exits(14);
+    for part in [
+        "vcn-hook enroll /srv/ledger",
+        "vcn-hook configure",
+        "mode enforce",
+        "--yes",
+    ] {
+        assert!(asked.err.contains(part), "{part} in {asked:?}");
+    }
+    let dry = setup(&["/srv/ledger", "--dry-run"]);
+    let would = ["enroll", "configure", "baseline", "self-test", "enforce"];
+    states_are(&dry.json(), &would.map(|step| (step, "would-do")));
+    assert_eq!(settings(&machine), before);
+
+    let done = setup(&["/srv/ledger", "--yes", "--audit"]);
+    states_are(&done.json(), &would.map(|step| (step, "done"))[..4]);
+    let steps = done.json();
+    assert_eq!(steps["mode"], "audit");
+    assert_eq!(steps["steps"][2]["result"]["notarized"], 1, "{steps:#}");
+    assert_eq!(steps["steps"][3]["result"]["selfTest"]["proven"], true);
+
+    // Whoever goes on finds the first steps done.
+    let text = machine.vcn(&["setup", "--yes"]).ok();
+    for part in [
+        "== 1/5 enroll",
+        "$ vcn-hook enroll",
+        "done before: this machine follows /srv/ledger",
+        "done before: the gate is in the way of system",
+        "proven: the gate is on",
+        "this node starts what the ledger vouches for",
+    ] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    let evil = app.with_other_config("app:evil");
+    load(&machine, &evil);
+    assert_eq!(start("app:1").ok(), SAYS);
+    assert!(start("app:evil").failed().contains("(unknown)"));
+    machine.run(&["docker", "rmi", "app:evil"]).ok();
+
+    let again = setup(&["/srv/ledger", "--yes"]).json();
+    states_are(
+        &again,
+        &[
+            ("enroll", "already"),
+            ("configure", "already"),
+            ("baseline", "done"),
+            ("self-test", "done"),
+            ("enforce", "already"),
+        ],
+    );
+    assert_eq!(again["steps"][2]["result"]["notarized"], 0);
+
+    // And away again, as it was.
+    machine.vcn(&["unconfigure"]).ok();
+    load(&machine, &evil);
+    assert_eq!(start("app:evil").ok(), EVIL);
+}
+
+#[test]
+fn a_setup_asks_at_each_step_and_goes_on_where_it_stopped() {
+    let scratch = Scratch::new("asking");
+    let machine = Machine::of_host(&scratch);
+    machine
+        .vcn(&[
+            "ledger",
+            "init",
+            "/srv/ledger",
+            "--origin",
+            "ledger.example/team",
+        ])
+        .ok();
+    let typed = |answers: &[u8]| {
+        let line = "vcn-hook setup /srv/ledger";
+        machine.run_with(&["script", "-qec", line, "/dev/null"], answers)
+    };
+    // The second step is declined: nothing is in the way of anything.
+    let stopped = typed(b"y\nn\n");
+    assert!(
+        stopped
+            .out
+            .contains("step 2/5 configure stopped: nobody agreed"),
+        "{stopped:?}"
+    );
+    assert!(
+        stopped
+            .out
+            .contains("go on with 'vcn-hook setup /srv/ledger'"),
+        "{stopped:?}"
+    );
+    assert_eq!(
+        machine.vcn(&["-o", "json", "mode"]).json()["applied"],
+        "audit"
+    );
+    let status = machine.vcn(&["-o", "json", "configure", "--status"]).json();
+    let states = status["targets"].as_array().unwrap().iter();
+    assert!(
+        states
+            .map(|target| &target["state"])
+            .all(|state| state == "off"),
+        "{status}"
+    );
+
+    // Docker is stopped; Podman is there, and proves it.
+    let done = typed(b"y\ny\ny\ny\n");
+    assert!(
+        done.out.contains("done before: this machine follows"),
+        "{done:?}"
+    );
+    assert!(
+        done.out
+            .contains("this node starts what the ledger vouches for"),
+        "{done:?}"
+    );
+    assert_eq!(
+        machine.vcn(&["-o", "json", "mode"]).json()["applied"],
+        "enforce"
+    );
+    let record: Value =
+        serde_json::from_str(&machine.read("/var/lib/vcn-hook/self-test.json")).unwrap();
+    assert_eq!(
+        (&record["engine"], &record["proven"]),
+        (&"podman".into(), &true.into())
+    );
+}
+
+#[test]
+fn a_setup_ends_without_any_engine_and_says_what_is_not_proven() {
+    let scratch = Scratch::new("engineless");
+    let machine = Machine::of_host(&scratch);
+    machine.run(&["rm", "/usr/bin/podman"]).ok();
+    machine
+        .vcn(&[
+            "ledger",
+            "init",
+            "/srv/ledger",
+            "--origin",
+            "ledger.example/team",
+        ])
+        .ok();
+    let setup = |words: &[&str]| machine.vcn(&[&["-o", "json", "setup"], words].concat());
+    // A node has no publisher's key: what it can do ends before the word of others.
+    machine
+        .run(&["mv", "/root/.config/vcn-hook/keys", "/root/keys"])
+        .ok();
+    let done = setup(&["/srv/ledger", "--yes"]).json();
+    states_are(
+        &done,
+        &[
+            ("enroll", "done"),
+            ("configure", "done"),
+            ("baseline", "done"),
+            ("self-test", "skipped"),
+            ("enforce", "done"),
+        ],
+    );
+    assert_eq!(
+        (&done["mode"], &done["steps"][4]["result"]["selfTest"]),
+        (&"enforce".into(), &Value::Null)
+    );
+
+    machine.dockerd();
+    let app = Image::app("app:1");
+    load(&machine, &app);
+    let stopped = setup(&["--yes"]).exits(14);
+    assert!(
+        stopped.err.contains("step 3/5 baseline stopped"),
+        "{stopped:?}"
+    );
+    assert!(stopped.err.contains("--skip baseline"), "{stopped:?}");
+    let stopped = setup(&["--yes", "--skip", "baseline"]).exits(14);
+    assert!(stopped.err.contains("self-test --publish"), "{stopped:?}");
+    machine
+        .vcn(&["self-test", "--publish", "--key", "/root/keys/default"])
+        .ok();
+    let done = setup(&["--yes", "--skip", "baseline"]).json();
+    assert_eq!(
+        done["steps"][3]["result"]["selfTest"]["proven"], true,
+        "{done:#}"
+    );
+}

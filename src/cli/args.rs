@@ -20,12 +20,14 @@ mod baseline;
 mod configure;
 mod mode;
 mod self_test;
+mod setup;
 
 pub use baseline::Baseline;
 pub use configure::{Configure, Unconfigure, Way};
 pub use exempt::{Exempt, ExemptFile, ExemptRemove, ExemptSign, ExemptVerb, NewExemption};
 pub use mode::{Mode, ModeWord};
 pub use self_test::{EngineWord, SelfTest};
+pub use setup::{Setup, Skippable};
 pub use trust::{Named, Trust, TrustEdit, TrustPublish, TrustShow, TrustSign};
 
 /// Starts a container only if its image is TRUSTED in a transparency ledger.
@@ -124,6 +126,9 @@ pub enum Verb {
     /// Show whether refusals refuse, or set it: audit or enforce
     #[command(after_help = help::MODE)]
     Mode(Mode),
+    /// From an installed package to a node that refuses, step by step
+    #[command(after_help = help::SETUP)]
+    Setup(Setup),
     /// Make this machine follow a ledger
     #[command(after_help = help::ENROLL)]
     Enroll(Enroll),

@@ -30,8 +30,41 @@ pub fn run(context: &mut Context, args: &args::Configure) -> Result<u8, Failure>
     if args.status {
         return status(context);
     }
+    let put = put_in_way(context, args.runtime, args.dry_run)?;
+    answer(context, std::slice::from_ref(&put.plan), args.dry_run)
+}
+
+/// What putting the gate in an engine's way came to, or would.
+#[derive(Debug)]
+pub struct PutIn {
+    plan: Plan,
+    dry_run: bool,
+}
+
+impl PutIn {
+    /// As scripts read it.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        value(&self.plan, self.dry_run)
+    }
+
+    /// For people: what was done, or the patch that would do it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self.dry_run {
+            true => patch::of(&self.plan.changes),
+            false => text(&self.plan),
+        }
+    }
+}
+
+/// Puts the gate in the way that was named, or else in the way of every engine.
+///
+/// # Errors
+/// As [`run`].
+pub fn put_in_way(context: &Context, way: Option<Way>, dry_run: bool) -> Result<PutIn, Failure> {
     let places = places()?;
-    let target = match args.runtime {
+    let target = match way {
         Some(way) => target(way)?,
         None if places.dpkg_divert.is_some() => Target::System,
         None => {
@@ -39,8 +72,8 @@ pub fn run(context: &mut Context, args: &args::Configure) -> Result<u8, Failure>
             return Err(Failure::usage(text));
         }
     };
-    let plan = put_in(context, target, &places, args.dry_run)?;
-    answer(context, std::slice::from_ref(&plan), args.dry_run)
+    let plan = put_in(context, target, &places, dry_run)?;
+    Ok(PutIn { plan, dry_run })
 }
 
 /// Plans what puts the gate in an engine's way, and does it unless it is a dry run.

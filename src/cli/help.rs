@@ -109,6 +109,16 @@ Examples:
   vcn-hook self-test
   vcn-hook self-test --engine podman -o json";
 
+pub(super) const SETUP: &str = "\
+Each step shows the plain command that does the same, asks, and is left alone when it
+is done: enroll in audit mode, configure, baseline, self-test, and after showing what
+would be refused, enforce. Where one stops, the same command goes on from there.
+
+Examples:
+  vcn-hook setup /srv/ledger --dry-run
+  vcn-hook setup /srv/ledger --yes
+  vcn-hook setup https://ledger.example --root sha256:0f3c… --skip baseline --audit";
+
 pub(super) const MODE: &str = "\
 In audit mode every start is judged and recorded, and none is refused. Before
 enforce it is shown what would have been refused lately, and asked about; what

@@ -35,6 +35,7 @@ pub mod replaced;
 pub mod report;
 pub mod self_test;
 pub mod setting;
+pub mod setup;
 pub mod signing;
 pub mod status;
 pub mod target;
@@ -99,6 +100,7 @@ fn dispatch(context: &mut Context, verb: Verb) -> Result<u8, Failure> {
         Verb::Doctor => doctor::run(context),
         Verb::Report(args) => report::run(context, &args),
         Verb::SelfTest(args) => self_test::run(context, &args),
+        Verb::Setup(args) => setup::run(context, &args),
         Verb::Mode(args) => mode::run(context, &args),
         Verb::Enroll(args) => enroll::run(context, &args),
         Verb::Sync => node::run(context),

@@ -15,6 +15,7 @@ use super::explain;
 use super::failure::Failure;
 use super::moment;
 use super::output;
+use super::self_test;
 use super::view::View;
 use crate::allowlist::record::{Key, Kind};
 use crate::engine::running::Source;
@@ -96,7 +97,15 @@ pub fn run(context: &mut Context, args: &args::Report) -> Result<u8, Failure> {
 pub fn since_then(context: &Context, since: u64) -> Result<Refusals, Failure> {
     let tail = explain::read(context)?;
     let mut groups: BTreeMap<[String; 3], Group> = BTreeMap::new();
-    for decision in tail.decisions.iter().filter(|decision| decision.refused()) {
+    // By digest: what a container is called would let anybody hide from this report.
+    let canaries = self_test::canaries_of(&context.config()?);
+    let canaries: Vec<_> = canaries.iter().map(ToString::to_string).collect();
+    let is_canary = |decision: &&Decision| {
+        let config = decision.config.as_ref();
+        config.is_some_and(|config| canaries.contains(config))
+    };
+    let refused = tail.decisions.iter().filter(|decision| decision.refused());
+    for decision in refused.filter(|decision| !is_canary(decision)) {
         if moment::parse(&decision.time, 0).unwrap_or(0) < since {
             continue;
         }

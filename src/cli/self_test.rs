@@ -14,6 +14,7 @@ use std::fs::File;
 
 use nix::fcntl::{Flock, FlockArg};
 use ring::rand::{SecureRandom as _, SystemRandom};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::args::{self, EngineWord};
@@ -24,6 +25,7 @@ use super::output;
 use super::view::View;
 use crate::allowlist::record::{Key, Kind};
 use crate::config::Config;
+use crate::image::digest::Digest;
 use crate::policy::gatebin::Mode;
 use crate::policy::standing::{Standing, standing};
 use crate::sys::file;
@@ -39,6 +41,12 @@ const PATIENCE: u64 = 60;
 /// The file in the state directory that remembers the last result.
 pub const RECORD: &str = "self-test.json";
 
+/// How many canaries are remembered: a week's, at several a day.
+const REMEMBERED: usize = 64;
+
+/// The result, with those.
+const MAX_RECORD: u64 = 64 << 10;
+
 /// What engines call the canaries' containers, before something random.
 const CONTAINER: &str = "vcn-hook-canary-";
 
@@ -51,6 +59,9 @@ pub struct SelfTest {
     unknown: Outcome,
     trusted: Outcome,
     left_behind: Vec<String>,
+    /// The canaries that nobody can have notarized, the newest first: what was decided about them is
+    /// no news of this node.
+    canaries: Vec<Digest>,
 }
 
 /// Tests, or notarizes what the tests of a fleet need.
@@ -131,6 +142,8 @@ pub fn test(context: &mut Context, args: &args::SelfTest) -> Result<SelfTest, Fa
     let name = unknown.config.hex();
     let name = format!("{CONTAINER}{}", name.get(..16).unwrap_or_default());
     let mut run = Run::new(engine.as_ref(), &config.decisions, name);
+    let mut canaries = vec![unknown.config];
+    canaries.extend(canaries_of(&config).into_iter().take(REMEMBERED - 1));
     let trial = run.trial(&unknown, "unknown");
     let unknown = outcome::of_unknown(mode, &unknown.config, trial);
     let trusted = match word.reason.code {
@@ -145,6 +158,7 @@ pub fn test(context: &mut Context, args: &args::SelfTest) -> Result<SelfTest, Fa
         unknown,
         trusted,
         left_behind: run.left_behind,
+        canaries,
     };
     let path = config.state_dir.join(RECORD);
     let text = tested.value().to_string() + "\n";
@@ -152,6 +166,19 @@ pub fn test(context: &mut Context, args: &args::SelfTest) -> Result<SelfTest, Fa
         format!("cannot remember the result in '{}'", path.display())
     })?;
     Ok(tested)
+}
+
+/// The canaries of the last self-tests that nobody can have notarized, by root's own record.
+#[must_use]
+pub fn canaries_of(config: &Config) -> Vec<Digest> {
+    #[derive(Deserialize)]
+    struct Record {
+        #[serde(default)]
+        canaries: Vec<Digest>,
+    }
+    let bytes = file::read_capped(&config.state_dir.join(RECORD), MAX_RECORD).ok();
+    let record: Option<Record> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    record.map(|record| record.canaries).unwrap_or_default()
 }
 
 /// One self-test at a time: the canary that must start has one name.
@@ -188,6 +215,12 @@ fn engine(config: &Config, wanted: Option<EngineWord>) -> Result<Box<dyn Engine>
             ))),
         },
     }
+}
+
+/// Whether there is an engine to test with.
+#[must_use]
+pub fn has_engine(config: &Config) -> bool {
+    engine(config, None).is_ok()
 }
 
 fn architecture() -> Result<Architecture, Failure> {
@@ -233,7 +266,7 @@ impl SelfTest {
     }
 
     /// Says loudly that the gate is not in the way.
-    fn cry(&self, context: &mut Context) {
+    pub fn cry(&self, context: &mut Context) {
         if self.unknown.is_open_gate() {
             context.out.warn(&format!(
                 "THE GATE IS NOT ON: {} started a container of an image that nobody notarized, and \
@@ -258,6 +291,7 @@ impl SelfTest {
             "unknown": self.unknown.value(),
             "trusted": self.trusted.value(),
             "leftBehind": self.left_behind,
+            "canaries": self.canaries,
         })
     }
 

@@ -22,5 +22,6 @@ pub mod signal;
 pub mod source;
 pub mod statmount;
 pub mod terminal;
+pub mod tree;
 pub mod user;
 pub mod xattr;

@@ -232,7 +232,7 @@ fn expected_layers(
             "create it again",
         ));
     }
-    let chain: ChainId = read_digest(&mount.join("parent"))?;
+    let chain = chain_of_container(root, id)?;
     let mut lowers = vec![home.join(init_id).join("diff")];
     lowers.append(&mut layers(chain)?);
     let rootfs = Rootfs {
@@ -253,12 +253,31 @@ fn mount_record(root: &Path, id: &str) -> PathBuf {
 /// # Errors
 /// `unreadable` when the layer store does not have them all, `unbound` when they are too many.
 pub(super) fn image_layers(root: &Path, chain: ChainId) -> Result<Vec<PathBuf>, Undecided> {
-    let home = root.join("overlay2");
-    let store = root.join("image/overlay2/layerdb/sha256");
-    let mut lowers = Vec::new();
+    let layers = stored_layers(root, chain)?;
+    Ok(layers.into_iter().map(|layer| layer.files).collect())
+}
+
+/// A layer of the layer store.
+#[derive(Debug)]
+pub(super) struct StoredLayer {
+    /// Of its archive.
+    pub(super) diff: Digest,
+    /// Where it is unpacked.
+    pub(super) files: PathBuf,
+    /// Where the layer store keeps what it knows of it.
+    pub(super) record: PathBuf,
+}
+
+/// As [`image_layers`], with what is known of each.
+///
+/// # Errors
+/// As [`image_layers`].
+pub(super) fn stored_layers(root: &Path, chain: ChainId) -> Result<Vec<StoredLayer>, Undecided> {
+    let home = root.join(DRIVER);
+    let mut layers = Vec::new();
     let mut next = Some(chain);
     while let Some(current) = next {
-        if lowers.len() >= MAX_LAYERS {
+        if layers.len() >= MAX_LAYERS {
             let detail = format!("the image of {chain} has more than {MAX_LAYERS} layers");
             return Err(Undecided::new(
                 ReasonCode::Unbound,
@@ -266,17 +285,36 @@ pub(super) fn image_layers(root: &Path, chain: ChainId) -> Result<Vec<PathBuf>, 
                 "flatten the image",
             ));
         }
-        let layer = store.join(current.digest().hex());
-        let diff: Digest = read_digest(&layer.join("diff"))?;
-        let below: Option<ChainId> = read_digest_if_any(&layer.join("parent"))?;
+        let record = layer_record(root, &current);
+        let diff: Digest = read_digest(&record.join("diff"))?;
+        let below: Option<ChainId> = read_digest_if_any(&record.join("parent"))?;
         let computed = below.map_or_else(|| ChainId::from_digest(diff), |below| below.push(&diff));
         if computed != current {
-            return Err(malformed(&layer));
+            return Err(malformed(&record));
         }
-        lowers.push(home.join(read_word(&layer.join("cache-id"))?).join("diff"));
+        let files = home.join(read_word(&record.join("cache-id"))?).join("diff");
+        layers.push(StoredLayer {
+            diff,
+            files,
+            record,
+        });
         next = below;
     }
-    Ok(lowers)
+    Ok(layers)
+}
+
+/// Where the layer store keeps what it knows of the topmost layer of a chain.
+pub(super) fn layer_record(root: &Path, chain: &ChainId) -> PathBuf {
+    root.join("image/overlay2/layerdb/sha256")
+        .join(chain.digest().hex())
+}
+
+/// The chain that a container was made on.
+///
+/// # Errors
+/// `unreadable`.
+pub(super) fn chain_of_container(root: &Path, id: &str) -> Result<ChainId, Undecided> {
+    read_digest(&mount_record(root, id).join("parent"))
 }
 
 /// Reads one word that Docker keeps in a file of its own, and that becomes part of a path.

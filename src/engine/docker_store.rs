@@ -161,7 +161,7 @@ pub(super) fn blobs(root: &Path) -> PathBuf {
 }
 
 /// Reads the manifest that Docker's record names, checks that it is that one, and says which config it names.
-fn config_of(blobs: &Path, manifest: &Digest) -> Result<Digest, Undecided> {
+pub(super) fn config_of(blobs: &Path, manifest: &Digest) -> Result<Digest, Undecided> {
     let path = blobs.join(manifest.hex());
     let bytes = read_capped(&path, MAX_MANIFEST_SIZE)
         .map_err(|error| trouble::unreadable("the image's manifest", &path, &error))?;
@@ -174,7 +174,7 @@ pub(super) fn find(
     docker: &Path,
     containerd_roots: &[PathBuf],
 ) -> Result<(PathBuf, Snapshots), Undecided> {
-    let own = docker.join("containerd/daemon");
+    let own = own(docker);
     let mut faults = Vec::new();
     for root in containerd_roots.iter().chain(std::iter::once(&own)) {
         match snapshots(root, id) {
@@ -188,6 +188,11 @@ pub(super) fn find(
     );
     let hint = "list containerd's root in [engines] containerd_roots of config.toml";
     Err(Undecided::new(ReasonCode::NoIdentity, detail, hint))
+}
+
+/// The containerd that a Docker may run itself.
+pub(super) fn own(docker: &Path) -> PathBuf {
+    docker.join("containerd/daemon")
 }
 
 /// The files of one snapshot.

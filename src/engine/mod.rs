@@ -28,6 +28,7 @@ pub mod storage;
 pub mod storage_images;
 mod table;
 mod trouble;
+pub mod unpacked;
 pub mod upper;
 
 pub use observe::facts;

@@ -212,25 +212,14 @@ pub(super) fn stores(root: &Path, roots: &[PathBuf]) -> Vec<PathBuf> {
 
 fn expected(record: &Record, layers: &Layers) -> Result<Expected, Undecided> {
     let id = &record.id;
-    let (own, mut next) = match layers.find(&record.layer)? {
-        Some(layer) => (layer.directory, layer.parent),
-        None => return Err(missing(id, &record.layer)),
-    };
-    let mut lowers = Vec::new();
-    let mut diffs = Vec::new();
-    while let Some(current) = next {
-        if lowers.len() > MAX_LAYERS {
-            let detail = format!("container '{id}' has more than {MAX_LAYERS} layers");
-            let hint = "flatten the image";
-            return Err(Undecided::new(ReasonCode::Unbound, detail, hint));
-        }
-        let layer = layers
-            .find(&current)?
-            .ok_or_else(|| missing(id, &current))?;
-        lowers.push(layer.directory.join("diff"));
-        diffs.push(layer.diff.ok_or_else(|| missing(id, &current))?);
-        next = layer.parent;
-    }
+    let own = layers
+        .find(&record.layer)?
+        .ok_or_else(|| missing(id, &record.layer))?;
+    let below = stack(id, own.record.parent, layers)?;
+    let own = own.directory;
+    let lowers = below.iter().map(|layer| layer.directory.join("diff"));
+    let lowers = lowers.collect();
+    let mut diffs: Vec<_> = below.iter().filter_map(|layer| layer.record.diff).collect();
     diffs.reverse();
     let chain = ChainId::of_layers(&diffs).ok_or_else(|| {
         let detail = format!("the image of container '{id}' has no layers");
@@ -246,9 +235,36 @@ fn expected(record: &Record, layers: &Layers) -> Result<Expected, Undecided> {
     })
 }
 
+/// A layer of an image and those below it, topmost first, each with a digest.
+///
+/// # Errors
+/// `unbound` when one is not there or they are too many, `unreadable`.
+pub(super) fn stack(
+    of: &str,
+    top: Option<String>,
+    layers: &Layers,
+) -> Result<Vec<records::Layer>, Undecided> {
+    let mut found = Vec::new();
+    let mut next = top;
+    while let Some(current) = next {
+        if found.len() > MAX_LAYERS {
+            let detail = format!("'{of}' has more than {MAX_LAYERS} layers");
+            let hint = "flatten the image";
+            return Err(Undecided::new(ReasonCode::Unbound, detail, hint));
+        }
+        let layer = layers
+            .find(&current)?
+            .filter(|layer| layer.record.diff.is_some())
+            .ok_or_else(|| missing(of, &current))?;
+        next = layer.record.parent.clone();
+        found.push(layer);
+    }
+    Ok(found)
+}
+
 fn missing(id: &str, layer: &str) -> Undecided {
     let detail = format!(
-        "no store of this node has the record of layer '{layer}' of container '{id}', or no \
+        "no store of this node has the record of layer '{layer}' of '{id}', or no \
          digest of it"
     );
     let hint = "list every additional image store in [engines] storage_roots of config.toml";

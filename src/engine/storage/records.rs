@@ -116,15 +116,46 @@ pub struct LayerRecord {
     /// Of what was unpacked; absent for a container's own layer.
     #[serde(default, rename = "diff-digest")]
     pub diff: Option<Digest>,
+    /// How long that was; -1 or absent where nobody counted.
+    #[serde(default, rename = "diff-size")]
+    pub size: i64,
+    /// Whose users its files belong to, where they were unpacked for a user namespace.
+    #[serde(default, rename = "uidmap")]
+    pub uids: Vec<IdRange>,
+    /// The same of groups.
+    #[serde(default, rename = "gidmap")]
+    pub gids: Vec<IdRange>,
+}
+
+/// Consecutive ids of a user namespace, and of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct IdRange {
+    /// The first one inside.
+    #[serde(rename = "container_id")]
+    pub inside: u32,
+    /// The first one on the host.
+    #[serde(rename = "host_id")]
+    pub outside: u32,
+    /// How many there are.
+    pub size: u32,
+}
+
+/// An image's record, as far as it says which layer is its topmost.
+#[derive(Debug, Deserialize)]
+struct ImageRecord {
+    id: String,
+    #[serde(default)]
+    layer: String,
 }
 
 /// A layer, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Layer {
+pub(in crate::engine) struct Layer {
     /// Its directory below `overlay`.
-    pub(super) directory: PathBuf,
-    pub(super) parent: Option<String>,
-    pub(super) diff: Option<Digest>,
+    pub(in crate::engine) directory: PathBuf,
+    /// What is kept of its archive.
+    pub(in crate::engine) tar_split: PathBuf,
+    pub(in crate::engine) record: LayerRecord,
 }
 
 /// The layers of several stores; the later ones are read only when they are asked.
@@ -151,7 +182,7 @@ impl Layers {
     ///
     /// # Errors
     /// `unreadable`.
-    pub(super) fn find(&self, id: &str) -> Result<Option<Layer>, Undecided> {
+    pub(in crate::engine) fn find(&self, id: &str) -> Result<Option<Layer>, Undecided> {
         for (place, store) in self.stores.iter().enumerate() {
             let mut read = self.read.borrow_mut();
             if place == read.len() {
@@ -160,10 +191,12 @@ impl Layers {
             let records = read.get(place).map_or(&[][..], Vec::as_slice);
             let at = records.binary_search_by(|record| record.id.as_str().cmp(id));
             if let Some(record) = at.ok().and_then(|at| records.get(at)) {
+                let mut record = record.clone();
+                record.parent = record.parent.filter(|parent| !parent.is_empty());
                 return Ok(Some(Layer {
                     directory: store.join("overlay").join(id),
-                    parent: record.parent.clone().filter(|parent| !parent.is_empty()),
-                    diff: record.diff,
+                    tar_split: directory(store).join(format!("{id}.tar-split.gz")),
+                    record,
                 }));
             }
         }
@@ -173,7 +206,7 @@ impl Layers {
 
 /// The records of all layers of one store, in the order of their ids.
 fn layers(store: &Path) -> Result<Vec<LayerRecord>, Undecided> {
-    let directory = store.join("overlay-layers");
+    let directory = directory(store);
     let mut all = Vec::new();
     for name in LAYERS {
         let path = directory.join(name);
@@ -190,6 +223,32 @@ fn layers(store: &Path) -> Result<Vec<LayerRecord>, Undecided> {
         return Err(malformed(&directory));
     }
     Ok(all)
+}
+
+/// Where a store keeps what it knows of its layers.
+fn directory(store: &Path) -> PathBuf {
+    store.join("overlay-layers")
+}
+
+/// The topmost layer of an image, by the first of the stores that has the image.
+///
+/// # Errors
+/// `unreadable`.
+pub(in crate::engine) fn top_layer(
+    stores: &[PathBuf],
+    image: &Digest,
+) -> Result<Option<String>, Undecided> {
+    for store in stores {
+        let path = store.join("overlay-images/images.json");
+        let records: Vec<ImageRecord> = read(&path, "the record of images")?;
+        let found = records
+            .into_iter()
+            .find(|record| record.id == image.hex() && !record.layer.is_empty());
+        if let Some(record) = found {
+            return Ok(Some(record.layer));
+        }
+    }
+    Ok(None)
 }
 
 fn is_id(text: &str) -> bool {
@@ -316,11 +375,11 @@ mod tests {
         let layers = Layers::new(stores.clone());
         let found = |id: &str| layers.find(id).expect("readable");
         assert_eq!(
-            found(A).map(|layer| (layer.directory, layer.parent)),
+            found(A).map(|layer| (layer.directory, layer.record.parent)),
             Some((stores[0].join("overlay").join(A), None))
         );
         assert_eq!(
-            found(B).map(|layer| (layer.directory, layer.parent)),
+            found(B).map(|layer| (layer.directory, layer.record.parent)),
             Some((stores[1].join("overlay").join(B), Some(A.to_owned())))
         );
         assert_eq!(found("c"), None);

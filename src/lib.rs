@@ -14,6 +14,7 @@ pub mod cli;
 pub mod config;
 pub mod configure;
 pub mod doctor;
+pub mod deep;
 pub mod engine;
 pub mod escape;
 pub mod gate;

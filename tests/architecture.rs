@@ -33,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ledger", &["allowlist", "http", "image", "trust", "sys"]),
     ("config", &["policy", "engine", "image", "sys"]),
     ("configure", &["engine", "gate", "image", "policy", "sys"]),
+    ("deep", &["engine", "image", "sys"]),
     (
         "pipeline",
         &[

@@ -47,7 +47,7 @@ fn archive(bytes: &[u8]) -> bool {
 }
 
 /// Puts the checksum of each header right (POSIX ustar: the sum of its bytes, the field itself as spaces).
-fn checksums_again(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn checksums_again(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = bytes.to_vec();
     let mut at = 0;
     while let Some(header) = bytes.get_mut(at..at + BLOCK) {

@@ -10,6 +10,7 @@ mod documents;
 mod engines;
 mod kernel;
 mod keys;
+mod layers;
 mod log;
 mod made;
 mod notes;
@@ -80,6 +81,8 @@ pub const ALL: &[Target] = &[
     documents::DOCKER_FILES,
     documents::PODMAN_FILES,
     documents::DOCKER_ANSWER,
+    layers::LAYER,
+    layers::TAR_SPLIT,
     documents::REQUEST,
     documents::DECISIONS,
     documents::REFERENCE,

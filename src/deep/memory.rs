@@ -1,0 +1,150 @@
+//! Which layers were found intact, so that only what has changed is read again.
+//!
+//! Owns root's file of them, and by what a layer is known again: the paths, inodes, times, sizes, owners
+//! and modes of all that is in it. The kernel sets the time of a change (ctime), and nobody but root
+//! can make it say another one.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use ring::digest::{Context, SHA256};
+use serde::{Deserialize, Serialize};
+
+use super::archive::{Reading, digest_of};
+use super::walk::walk;
+use super::{Stop, compare};
+use crate::engine::unpacked::Layer;
+use crate::image::digest::Digest;
+use crate::sys::file::{read_owned, replace};
+use crate::sys::tree::{Node, Tree};
+
+/// The name of the form; another one is no memory at all.
+const SCHEMA: &str = "vcn-hook/deep/v1";
+/// Tens of thousands of layers.
+const MAX_SIZE: u64 = 16 << 20;
+
+/// The layers that were found intact.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Memory {
+    known: BTreeMap<PathBuf, Known>,
+}
+
+/// One layer as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Known {
+    diff_id: Digest,
+    fingerprint: Digest,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    schema: String,
+    layers: BTreeMap<PathBuf, Known>,
+}
+
+/// All that tells whether anything in a layer has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint {
+    digest: Digest,
+    /// When something in it was changed last, in seconds.
+    changed: i64,
+}
+
+impl Memory {
+    /// Reads it. One that is not there, is not root's alone or cannot be understood has no layers:
+    /// they are read again.
+    #[must_use]
+    pub fn open(path: &Path) -> Self {
+        let bytes = read_owned(path, MAX_SIZE).unwrap_or_default();
+        let stored: Option<Stored> = serde_json::from_slice(&bytes).ok();
+        Self {
+            known: stored
+                .filter(|stored| stored.schema == SCHEMA)
+                .map(|stored| stored.layers)
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Whether this very layer was found intact and has not changed.
+    #[must_use]
+    pub fn knows(&self, layer: &Layer, fingerprint: &Fingerprint) -> bool {
+        self.known.get(&layer.directory).is_some_and(|known| {
+            known.diff_id == layer.diff_id && known.fingerprint == fingerprint.digest
+        })
+    }
+
+    /// Remembers that a layer was found intact.
+    pub fn remember(&mut self, layer: &Layer, fingerprint: &Fingerprint) {
+        let known = Known {
+            diff_id: layer.diff_id,
+            fingerprint: fingerprint.digest,
+        };
+        self.known.insert(layer.directory.clone(), known);
+    }
+
+    /// Forgets a layer that was found to differ.
+    pub fn forget(&mut self, layer: &Layer) {
+        self.known.remove(&layer.directory);
+    }
+
+    /// Writes it, without the layers that are gone.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn save(&mut self, path: &Path) -> io::Result<()> {
+        self.known
+            .retain(|directory, _| std::fs::symlink_metadata(directory).is_ok());
+        let stored = Stored {
+            schema: SCHEMA.to_owned(),
+            layers: self.known.clone(),
+        };
+        replace(path, &serde_json::to_vec(&stored)?, 0o600)
+    }
+}
+
+impl Fingerprint {
+    pub(super) fn of(layer: &Layer, reading: &Reading<'_>) -> Result<Self, Stop> {
+        let failed = |error| Stop::reading(&layer.directory, &error);
+        let tree = Tree::open(&layer.directory).map_err(failed)?;
+        let mut hash = Context::new(&SHA256);
+        let mut changed = i64::MIN;
+        let mut add = |path: &[u8], node: &Node| {
+            changed = changed.max(node.changed.0);
+            hash.update(&(path.len() as u64).to_le_bytes());
+            hash.update(path);
+            for number in [node.inode.1, node.size, node.links] {
+                hash.update(&number.to_le_bytes());
+            }
+            for number in [node.mode, node.uid, node.gid] {
+                hash.update(&number.to_le_bytes());
+            }
+            for (seconds, nanoseconds) in [node.changed, node.modified] {
+                hash.update(&seconds.to_le_bytes());
+                hash.update(&nanoseconds.to_le_bytes());
+            }
+        };
+        let top = tree.directory(b"")?;
+        if let Some(node) = top.map(|top| top.node(".".as_ref())).transpose()?.flatten() {
+            add(b"", &node);
+        }
+        walk(&tree, |directory, parent, entry| {
+            reading.tell(0)?;
+            if let Some(node) = directory.node(&entry.name)? {
+                add(&compare::joined(parent, entry.name.as_bytes()), &node);
+            }
+            Ok(true)
+        })?;
+        Ok(Self {
+            digest: digest_of(hash),
+            changed,
+        })
+    }
+
+    /// Whether the last change is long enough ago that another one would have got another time.
+    pub(super) fn is_settled(&self, now: u64) -> bool {
+        i64::try_from(now).is_ok_and(|now| self.changed < now.saturating_sub(1))
+    }
+}

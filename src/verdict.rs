@@ -88,6 +88,8 @@ reason_codes! {
     RolledBack = "rolled-back", exit 12;
     /// The allowlist's bytes are not the signed ones.
     Tampered = "tampered", exit 13;
+    /// A layer on disk is not what was unpacked.
+    LayerDiffers = "layer-differs", exit 13;
     /// gate.bin or the configuration is missing, unreadable or not root's alone.
     Configuration = "configuration", exit 14;
     /// The allowlist names a newer trust root than gate.bin.

@@ -21,6 +21,7 @@ mod configure;
 mod mode;
 mod self_test;
 mod setup;
+mod verify;
 
 pub use baseline::Baseline;
 pub use configure::{Configure, Unconfigure, Way};
@@ -29,6 +30,7 @@ pub use mode::{Mode, ModeWord};
 pub use self_test::{EngineWord, SelfTest};
 pub use setup::{Setup, Skippable};
 pub use trust::{Named, Trust, TrustEdit, TrustPublish, TrustShow, TrustSign};
+pub use verify::{Deep, Selection, Verify};
 
 /// Starts a container only if its image is TRUSTED in a transparency ledger.
 #[derive(Debug, Parser)]
@@ -193,50 +195,6 @@ pub struct State {
     /// When TRUSTED lapses: 90d, 12h, 2027-03-31 or 2027-03-31T12:00:00Z
     #[arg(long, value_name = "WHEN")]
     pub not_after: Option<String>,
-}
-
-/// Options of `verify`.
-#[derive(Debug, Args)]
-pub struct Verify {
-    /// The images.
-    #[arg(value_name = "IMAGE", required_unless_present = "hash", help = help::IMAGES)]
-    pub images: Vec<String>,
-    /// Ask about this digest instead
-    #[arg(long, value_name = "HEX", conflicts_with = "images")]
-    pub hash: Option<String>,
-    /// Which words count.
-    #[command(flatten)]
-    pub selection: Selection,
-    /// Exit with N instead of 0 when every image is TRUSTED
-    #[arg(long, value_name = "N")]
-    pub exit_code: Option<u8>,
-}
-
-/// Which of the ledger's words count.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Selection {
-    /// The signers that were asked for; any one of several will do.
-    #[arg(
-        short,
-        long = "signerID",
-        visible_alias = "signer-id",
-        value_name = "ID",
-        value_delimiter = ' ',
-        help = "Ask that this signer vouches: its name, key id, or both; any one of several will do [env: VCN_SIGNERID]"
-    )]
-    pub signers: Vec<String>,
-    /// The organisation that was asked for.
-    #[arg(
-        short = 'I',
-        long,
-        value_name = "NAME",
-        conflicts_with = "signers",
-        help = "Ask that this organisation vouches [env: VCN_ORG]"
-    )]
-    pub org: Option<String>,
-    /// Count no signer below this level (-1 to 4, or 99)
-    #[arg(long, value_name = "LEVEL", allow_negative_numbers = true)]
-    pub min_level: Option<i8>,
 }
 
 /// Options of `list`.

@@ -17,7 +17,7 @@ as 'vcn-hook hook' it is an OCI hook that runc and crun call.
 
 Exit codes: 0 done, and for verify: every image TRUSTED; 1 UNTRUSTED, 2 UNKNOWN,
 3 UNSUPPORTED, 4 key revoked; could not decide: 10 no allowlist, 11 stale,
-12 rolled back, 13 tampered, 14 configuration, 15 no identity, 16 ledger
+12 rolled back, 13 tampered or a layer differs, 14 configuration, 15 no identity, 16 ledger
 unreachable; 64 wrong usage. Any other verb that fails: 1, or one of 10 to 16.";
 
 pub(super) const NOTARIZE: &str = "\
@@ -50,6 +50,7 @@ Examples:
   vcn-hook verify docker://app:1.4 && docker run app:1.4
   vcn-hook verify -o json -s default docker://app:1.4 docker://db:9
   vcn-hook verify --hash 7d2d42157acdabf4ae46a4815af9037179c871a3b20df628c997af5d452bd7ff
+  vcn-hook verify --deep web
 
 Judges by the rule that the gate applies, from this machine's allowlist,
 without network. -s, -I and --min-level ask for more than the trust root

@@ -12,6 +12,7 @@ pub mod config;
 pub mod configure;
 pub mod context;
 pub mod decisions;
+pub mod deep;
 pub mod doctor;
 pub mod draft;
 pub mod enroll;

@@ -155,6 +155,7 @@ fn answer(
         undecided: false,
         statement: known.map(|known| Stated::of(index, statement, known, target.root())),
         records: 1,
+        deep: None,
     }
 }
 

@@ -8,6 +8,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::deep::Deep;
 use super::escape::Escaped;
 use super::moment;
 use super::output::Paint;
@@ -36,6 +37,8 @@ pub struct Verification {
     pub statement: Option<Stated>,
     /// How many records the ledger has of this digest.
     pub records: usize,
+    /// What was found on disk, where that was asked for.
+    pub deep: Option<Deep>,
 }
 
 /// What one statement says of what was asked about.
@@ -93,7 +96,7 @@ impl Verification {
             text.push_str(&row(label, &Escaped(value).to_string()));
         }
         let status = paint.status(self.status, &format!("\"{}\"", self.status.as_str()));
-        text + &row("Status", &status)
+        text + &row("Status", &status) + &self.deep.as_ref().map(Deep::text).unwrap_or_default()
     }
 
     /// The JSON form.
@@ -123,6 +126,9 @@ impl Verification {
                 "logIndex".to_owned(),
                 self.statement.as_ref().map(|s| s.log_index).into(),
             );
+            if let Some(deep) = &self.deep {
+                map.insert("deep".to_owned(), deep.json());
+            }
             if self.undecided {
                 map.insert("error".to_owned(), json!(self.reason.to_string()));
             }

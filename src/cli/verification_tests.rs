@@ -28,6 +28,7 @@ fn trusted() -> Verification {
             log_index: 7,
         }),
         records: 1,
+        deep: None,
     }
 }
 

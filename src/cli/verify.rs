@@ -9,6 +9,7 @@ use std::env;
 
 use super::args;
 use super::context::Context;
+use super::deep;
 use super::entries::chosen;
 use super::failure::Failure;
 use super::history::History;
@@ -49,6 +50,9 @@ fn answers(context: &mut Context, args: &args::Verify) -> Result<u8, Failure> {
         .map(|hash| images::resolve_hash(hash, None))
         .transpose()?;
     let selection = selection(&args.selection)?;
+    if args.deep.deep {
+        deep::permitted()?;
+    }
     let view = View::open(context)?;
     let copy = view.log(context).ok();
     let judge = Judge {
@@ -62,13 +66,17 @@ fn answers(context: &mut Context, args: &args::Verify) -> Result<u8, Failure> {
     if let (Some(hash), Some(image)) = (&args.hash, &bare) {
         answers.push(judge.bare(hash, image)?);
     }
-    for asked in &args.images {
-        let answer = match view::resolve(context, asked) {
-            Ok(image) => judge.image(asked, &image)?,
-            Err(failure) if failure.code == exit::USAGE => return Err(failure),
-            Err(failure) => unresolved(asked, &failure),
-        };
-        answers.push(answer);
+    if args.deep.deep {
+        answers = deep_answers(context, args, &judge)?;
+    } else {
+        for asked in &args.images {
+            let answer = match view::resolve(context, asked) {
+                Ok(image) => judge.image(asked, &image)?,
+                Err(failure) if failure.code == exit::USAGE => return Err(failure),
+                Err(failure) => unresolved(asked, &failure),
+            };
+            answers.push(answer);
+        }
     }
     if let Some(failure) = judge.unread.into_inner() {
         let mend = "'vcn-hook sync --replay' reads the log again";
@@ -85,6 +93,27 @@ fn answers(context: &mut Context, args: &args::Verify) -> Result<u8, Failure> {
         Err(failure) if !output::is_closed(&failure) => Err(failure),
         _ => Ok(code),
     }
+}
+
+/// The same, with every layer read.
+fn deep_answers(
+    context: &Context,
+    args: &args::Verify,
+    judge: &Judge<'_>,
+) -> Result<Vec<Verification>, Failure> {
+    let mut answers = Vec::new();
+    for asked in &args.images {
+        let answer = match deep::resolve(context, asked) {
+            Ok(found) => {
+                let answer = judge.image(asked, &found.image)?;
+                deep::check(context, found, answer, args.deep)?
+            }
+            Err(failure) if failure.code == exit::USAGE => return Err(failure),
+            Err(failure) => unresolved(asked, &failure),
+        };
+        answers.push(answer);
+    }
+    Ok(answers)
 }
 
 /// The signers that were asked for: those of the command line, or else those of the environment.
@@ -114,7 +143,9 @@ fn selection(typed: &args::Selection) -> Result<args::Selection, Failure> {
 fn show(context: &mut Context, answers: &[Verification]) -> Result<(), Failure> {
     let values = answers.iter().map(Verification::json).collect();
     let written = context.out.answer(&output::one_or_many(values), |paint| {
-        let decided = answers.iter().filter(|answer| !answer.undecided);
+        let decided = answers
+            .iter()
+            .filter(|answer| !answer.undecided || answer.deep.is_some());
         decided
             .map(|answer| answer.text(paint))
             .collect::<Vec<_>>()
@@ -215,6 +246,7 @@ impl Judge<'_> {
             undecided: finding.undecided,
             statement,
             records: finding.records.len(),
+            deep: None,
         })
     }
 
@@ -324,6 +356,7 @@ fn unresolved(asked: &str, failure: &Failure) -> Verification {
         undecided: true,
         statement: None,
         records: 0,
+        deep: None,
     }
 }
 

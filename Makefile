@@ -64,9 +64,6 @@ install: ## Install what was built below DESTDIR: program, units, settings, manu
 	@test -x $(BINARY) || { echo "run 'make build' first" >&2; exit 1; }
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/vcn-hook
 	ln -sf vcn-hook $(DESTDIR)$(PREFIX)/bin/vcn
-	install -d $(DESTDIR)$(PREFIX)/libexec/vcn-hook/gate
-	ln -sf ../../../bin/vcn-hook $(DESTDIR)$(PREFIX)/libexec/vcn-hook/gate/runc
-	ln -sf ../../../bin/vcn-hook $(DESTDIR)$(PREFIX)/libexec/vcn-hook/gate/crun
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system $(addprefix packaging/systemd/,$(UNITS))
 	sed -i 's|/usr/bin/|$(PREFIX)/bin/|; s|/usr/share/|$(PREFIX)/share/|' $(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/system/,$(UNITS))
 	install -D -m 0644 packaging/systemd/50-vcn-hook.preset $(DESTDIR)$(PREFIX)/lib/systemd/system-preset/50-vcn-hook.preset

@@ -186,12 +186,14 @@ fn in_the_place_of_runc_and_crun_every_engine_is_gated_and_undoing_leaves_no_tra
         site.run_with(&["podman", "load"], &image.archive()).ok();
     }
     assert_eq!(site.docker(&["evil:1"]).ok(), EVIL);
+    site.vcn(&["mode", "enforce", "--yes"]).ok();
     let before = snapshot_of(&site, "yes");
     let inodes = [site.inode("/usr/sbin/runc"), site.inode("/usr/bin/crun")];
 
     // Without a word the way in is this one on Debian.
     let said = site.vcn(&["configure"]).ok();
     assert!(said.contains("'/usr/sbin/runc' is vcn-hook now"), "{said}");
+    assert!(!said.contains("audit mode"), "{said}");
     assert_eq!(site.state("system"), "on");
     refused(site.docker(&["evil:1"]));
     refused(site.docker(&["--runtime=io.containerd.runc.v2", "evil:1"]));
@@ -205,6 +207,13 @@ fn in_the_place_of_runc_and_crun_every_engine_is_gated_and_undoing_leaves_no_tra
     let kept = site.inode("/usr/libexec/vcn-hook/runc");
     assert_eq!(kept, inodes[0]);
 
+    // Where nothing is refused yet, that is said.
+    site.vcn(&["mode", "audit"]).ok();
+    assert!(site.configure("system").ok().contains("audit mode"));
+    assert_eq!(site.docker(&["evil:1"]).ok(), EVIL);
+    site.vcn(&["mode", "enforce", "--yes"]).ok();
+    refused(site.docker(&["evil:1"]));
+
     // Once more changes nothing.
     let on = snapshot(&site);
     let said = site.configure("system").ok();
@@ -216,7 +225,10 @@ fn in_the_place_of_runc_and_crun_every_engine_is_gated_and_undoing_leaves_no_tra
         said.contains("'/usr/sbin/runc' is the real one again"),
         "{said}"
     );
-    let after = snapshot_of(&site, "yes");
+    let mut after = snapshot_of(&site, "yes");
+    let (mut before, node) = (before, "/etc/vcn-hook/conf.d/50-node.toml");
+    // Written anew by `mode`, with the same in it.
+    assert!(before.remove(node).is_some() && after.remove(node).is_some());
     assert_eq!(differences(&before, &after), Vec::<String>::new());
     assert_eq!(site.state("system"), "off");
     assert_eq!(
@@ -285,6 +297,25 @@ fn dockers_default_runtime_is_gated_after_a_reload_and_its_settings_come_back_to
             .count(),
         3
     );
+
+    // What runs since before is watched over by a shim that calls the runtime it was told of.
+    site.configure("docker").ok();
+    site.reload_dockerd();
+    let sleeps = ["--entrypoint=/bin/sleep", "good:1", "1000"];
+    let line = ["docker", "run", "-d", "--network=none", "--name=long"];
+    site.run(&[&line[..], &sleeps].concat()).ok();
+    let said = site.vcn(&["unconfigure"]).ok();
+    assert!(said.contains("after they have ended: long"), "{said}");
+    assert_eq!(site.state("docker"), "off");
+    let hi = ["docker", "exec", "long", "/bin/echo", "hi"];
+    assert_eq!(site.run(&hi).ok(), "hi");
+    // Without this program, too: a package may be removed now.
+    site.sh("mv /usr/bin/vcn-hook /usr/bin/vcn-hook.away").ok();
+    assert_eq!(site.run(&hi).ok(), "hi");
+    site.run(&["docker", "stop", "-t", "1", "long"]).ok();
+    site.sh("mv /usr/bin/vcn-hook.away /usr/bin/vcn-hook").ok();
+    site.vcn(&["unconfigure"]).ok();
+    same(&before, &site);
 
     // A daemon that does not answer is not waited for; what it takes then is said.
     site.configure("docker").ok();
@@ -477,6 +508,18 @@ fn what_cannot_be_done_is_refused_with_the_next_step_and_changes_nothing() {
                 .contains("--runtime system")
         );
     }
+
+    // By another name we would not know that we are called as a runtime; and undoing minds nothing.
+    site.sh("mv /usr/bin/crun /usr/bin/crun-1.8 && ln -s crun-1.8 /usr/bin/crun")
+        .ok();
+    assert!(
+        site.configure("system")
+            .exits(14)
+            .failed()
+            .contains("'/usr/bin/crun-1.8'")
+    );
+    site.vcn(&["unconfigure"]).ok();
+    site.sh("mv /usr/bin/crun-1.8 /usr/bin/crun").ok();
 
     // A file system that nothing can be written to: what was done before is undone.
     let before = snapshot(&site);

@@ -3,6 +3,8 @@
 //! Owns what is said about it: what was changed, what an engine has to be told, what goes on being as
 //! it was. What is changed, and how, is the module `configure`'s.
 
+mod notes;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -21,6 +23,7 @@ use crate::gate::DEFAULT_STATE_DIR;
 use crate::policy::gatebin::{GateBin, MAX_GATEBIN_SIZE};
 use crate::sys::file;
 use crate::verdict::{ReasonCode, exit};
+use notes::{code, sentence};
 
 /// Puts the gate in an engine's way, or says where it is.
 ///
@@ -68,7 +71,8 @@ pub fn put_in_way(context: &Context, way: Option<Way>, dry_run: bool) -> Result<
         Some(way) => target(way)?,
         None if places.dpkg_divert.is_some() => Target::System,
         None => {
-            let text = "say which way in: --runtime docker, --runtime podman, or --runtime system for every engine that calls runc or crun";
+            let text = "say which way in: --runtime docker, --runtime podman, or --runtime system for every \
+             engine that calls runc or crun";
             return Err(Failure::usage(text));
         }
     };
@@ -196,7 +200,8 @@ fn failure(error: ConfigureError) -> Failure {
 
 fn target(way: Way) -> Result<Target, Failure> {
     way.target().ok_or_else(|| {
-        let text = "containerd and CRI-O have no way in of their own yet: '--runtime system' stands in the place of runc and crun, which they call";
+        let text = "containerd and CRI-O have no way in of their own yet: '--runtime system' stands in the \
+             place of runc and crun, which they call";
         Failure::usage(text)
     })
 }
@@ -317,45 +322,6 @@ fn line(change: &Change) -> String {
         Change::Undivert(Diversion { path, .. }) => {
             format!("{} is the real one again", shown(path))
         }
-    }
-}
-
-fn code(note: &Note) -> &'static str {
-    match note {
-        Note::Reload => "reload",
-        Note::Restart => "restart",
-        Note::Released => "released",
-        Note::KeepRuntime(_) => "keep-runtime",
-        Note::LoseRuntime(_) => "lose-runtime",
-        Note::Shadowed(..) => "shadowed",
-        Note::Beside(_) => "beside",
-        Note::Unregistered => "unregistered",
-        Note::Unlisted(_) => "unlisted",
-        Note::Changed(_) => "changed-since",
-        Note::Replaced(_) => "replaced-since",
-        Note::Lost(_) => "lost",
-    }
-}
-
-fn sentence(note: &Note) -> String {
-    let shown = |path: &Path| format!("'{}'", Escaped(&path.display().to_string()));
-    let names = |names: &[String]| {
-        let names: Vec<_> = names.iter().map(|name| Escaped(name).to_string()).collect();
-        names.join(", ")
-    };
-    match note {
-        Note::Restart => "dockerd goes on by what it once read, and starts no container until it is started anew: run 'systemctl restart docker' when its containers may stop, or have 'live-restore'".to_owned(),
-        Note::Released => "dockerd was told (SIGHUP) to start containers as it did before; nothing was restarted".to_owned(),
-        Note::Reload => "Docker has not read it yet: run 'systemctl reload docker', or send dockerd SIGHUP; nothing is restarted by that".to_owned(),
-        Note::KeepRuntime(list) => format!("these containers keep the runtime that they were created with, and come past the gate only when they are created anew: {}", names(list)),
-        Note::LoseRuntime(list) => format!("these containers were created with the runtime 'vcn', which Docker no longer knows, and start only when they are created anew: {}", names(list)),
-        Note::Shadowed(path, real) => format!("{} is not run any more, every start runs {}: if it should be the other one, name it in [runtime] of config.toml and run 'vcn-hook apply'", shown(path), shown(real)),
-        Note::Beside(name) => format!("the runtime '{}' does not come past the gate when a client asks for it by name; '--runtime system' stands below every runtime that calls runc or crun", Escaped(name)),
-        Note::Unregistered => "without dpkg-divert an upgrade of runc or crun may put a plain one back: 'vcn-hook configure --status' tells, and 'vcn-hook configure --runtime system' repairs it".to_owned(),
-        Note::Unlisted(path) => format!("an engine keeps its containers in {0}, which [engines] of config.toml does not list: nothing there can be allowed; list it and run 'vcn-hook apply'", shown(path)),
-        Note::Changed(path) => format!("{} was changed since: what is ours was taken out, and the rest stays as it is", shown(path)),
-        Note::Replaced(path) => format!("{} was replaced by another program since, which stays", shown(path)),
-        Note::Lost(path) => format!("the real program of {} is gone: install its package anew", shown(path)),
     }
 }
 

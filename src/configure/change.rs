@@ -3,8 +3,9 @@
 //! Owns the order of steps within a change: at every instant there is a runtime under its name, and
 //! after a crash the same change, or its opposite, still goes through.
 
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -59,7 +60,9 @@ pub(super) fn carry_out(change: &Change) -> Result<(), ConfigureError> {
                 io::ErrorKind::AlreadyExists if path.is_dir() => Ok(()),
                 _ => Err(error),
             });
-            made.map_err(ConfigureError::io(path))
+            // Whatever mask this was called with: users' engines read there, and only root writes.
+            made.and_then(|()| std::fs::set_permissions(path, Permissions::from_mode(0o755)))
+                .map_err(ConfigureError::io(path))
         }
         Change::RemoveDirectory(path) => match std::fs::remove_dir(path) {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),

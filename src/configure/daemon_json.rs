@@ -79,7 +79,8 @@ impl Settings {
             .is_some_and(|entry| !is_our_entry(entry, places))
         {
             return Err(format!(
-                "daemon.json has another runtime of the name '{NAME}': give it another name, or use '--runtime system'"
+                "daemon.json has another runtime of the name '{NAME}': give it another name, or use \
+             '--runtime system'"
             ));
         }
         let gate = |kind| json!(places.gate(kind).display().to_string());
@@ -88,7 +89,8 @@ impl Settings {
         }
         let foreign = |what: &str| {
             format!(
-                "Docker's default runtime '{name}' {what}: let it be, and use '--runtime system', which stands below every runtime that calls runc or crun"
+                "Docker's default runtime '{name}' {what}: let it be, and use '--runtime system', which \
+             stands below every runtime that calls runc or crun"
             )
         };
         let mut entry = self

@@ -30,7 +30,8 @@ pub(super) fn plan(places: &Places, gate: &GateBin) -> Result<Plan, ConfigureErr
     for option in ["--default-runtime", "--add-runtime"] {
         if started.option(option).is_some() {
             let text = format!(
-                "dockerd was started with {option}, and refuses to start when daemon.json says it too: move it there, or use '--runtime system'"
+                "dockerd was started with {option}, and refuses to start when daemon.json says it too: \
+             move it there, or use '--runtime system'"
             );
             return Err(ConfigureError::Unfit(text));
         }
@@ -70,7 +71,7 @@ pub(super) fn plan(places: &Places, gate: &GateBin) -> Result<Plan, ConfigureErr
         .iter()
         .flat_map(|root| dockerd::containers(root))
         .collect();
-    let keep = named(containers, |created| created.runtime != NAME);
+    let keep = named(&containers, |created| created.runtime != NAME);
     notes.extend((!keep.is_empty()).then_some(Note::KeepRuntime(keep)));
     notes.extend(settings.beside().map(Note::Beside));
     Ok(Plan {
@@ -96,23 +97,36 @@ pub(super) fn plan_undo(places: &Places, record: Option<&Record>) -> Result<Plan
     let mut notes = Vec::new();
     for path in paths {
         let written = record.and_then(|record| record.written(&path));
+        // A file that we would not touch need not be fit for it.
+        if written.is_none() && !places.are_named_in(&path) && !saved(&path).exists() {
+            continue;
+        }
         let wrote = |before: Option<&[u8]>| written_over(before, places).unwrap_or_default();
         let ours = |now: &[u8], before: Option<&[u8]>| without(now, before, places);
         let Some((edit, is_changed)) = Edit::undoing(&path, written, wrote, ours)? else {
             continue;
         };
-        let settings = Settings::parse(edit.old.as_deref().unwrap_or_default());
-        let settings = settings.unwrap_or_default();
-        let containers = roots(places, &started, &settings, None);
-        let containers: Vec<_> = containers
-            .iter()
-            .flat_map(|root| dockerd::containers(root))
-            .collect();
-        let lose = named(containers, |created| created.runtime == NAME);
         notes.extend((started != Daemon::default()).then_some(Note::Restart));
-        notes.extend((!lose.is_empty()).then_some(Note::LoseRuntime(lose)));
         notes.extend(is_changed.then_some(Note::Changed(path)));
         changes.push(Change::Edit(edit));
+    }
+    let settings = read(&daemon_json(places, &started)).ok().flatten();
+    let settings = settings.and_then(|bytes| Settings::parse(&bytes).ok());
+    let roots = roots(places, &started, &settings.unwrap_or_default(), None);
+    let containers: Vec<_> = roots
+        .iter()
+        .flat_map(|root| dockerd::containers(root))
+        .collect();
+    let running = named(&containers, |created| {
+        created.runtime == NAME && created.runs
+    });
+    let lose = named(&containers, |created| created.runtime == NAME);
+    if !changes.is_empty() && !lose.is_empty() {
+        notes.push(Note::LoseRuntime(lose));
+    }
+    if !running.is_empty() && record.is_some() {
+        changes.extend(links::left_behind(places));
+        notes.push(Note::Left(running));
     }
     Ok(Plan {
         target: Target::Docker,
@@ -186,9 +200,9 @@ fn roots(
     }
 }
 
-fn named(containers: Vec<Created>, which: impl Fn(&Created) -> bool) -> Vec<String> {
-    let chosen = containers.into_iter().filter(which);
-    chosen.map(|created| created.name).collect()
+fn named(containers: &[Created], which: impl Fn(&Created) -> bool) -> Vec<String> {
+    let chosen = containers.iter().filter(|created| which(created));
+    chosen.map(|created| created.name.clone()).collect()
 }
 
 /// Whether the gate would run this very program, and whether it is what it is called.
@@ -215,7 +229,8 @@ fn wrap(kind: RuntimeKind, program: &Path, places: &Places, gate: &GateBin) -> R
         return Ok(());
     }
     Err(format!(
-        "the gate would run '{}' and not '{}': say [runtime] {} = \"{1}\" in config.toml, run 'vcn-hook apply', then try again",
+        "the gate would run '{}' and not '{}': say [runtime] {} = \"{1}\" in config.toml, run \
+             'vcn-hook apply', then try again",
         real.unwrap_or_default().display(),
         found.display(),
         kind.as_str()

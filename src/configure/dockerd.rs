@@ -71,6 +71,8 @@ impl Daemon {
 pub(super) struct Created {
     pub name: String,
     pub runtime: String,
+    /// Whether it runs, so that its shim may call that runtime at any time.
+    pub runs: bool,
 }
 
 #[derive(Deserialize)]
@@ -83,6 +85,14 @@ struct HostConfig {
 struct Named {
     #[serde(default, rename = "Name")]
     name: String,
+    #[serde(default, rename = "State")]
+    state: RunState,
+}
+
+#[derive(Default, Deserialize)]
+struct RunState {
+    #[serde(default, rename = "Running")]
+    running: bool,
 }
 
 /// Every container below a data root. One whose files cannot be read is left out: Docker cannot start it either.
@@ -104,5 +114,6 @@ fn container(folder: &Path) -> Option<Created> {
     Some(Created {
         name: named.name.trim_start_matches('/').to_owned(),
         runtime: host.runtime,
+        runs: named.state.running,
     })
 }

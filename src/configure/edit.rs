@@ -147,7 +147,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, ConfigureError> {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) if path.is_symlink() => {
-            let text = "it is a symlink, which this does not replace: edit what it leads to by hand, or use '--runtime system'";
+            let text = "it is a symlink, which this does not replace: edit what it leads to by hand, or use \
+             '--runtime system'";
             let kind = error.kind();
             Err(ConfigureError::Io(
                 path.to_owned(),

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use super::Target;
 use super::change::Change;
 use super::places::Places;
+use super::record::Record;
 use crate::engine::RuntimeKind;
 
 /// What makes them; nothing where a package ships them.
@@ -17,6 +19,17 @@ pub(super) fn missing(places: &Places) -> Vec<Change> {
         }
     }
     changes
+}
+
+/// What makes them lead to the real runtimes, for shims that go on calling what they were once told to.
+pub(super) fn left_behind(places: &Places) -> Vec<Change> {
+    if Record::read(places, Target::Podman).is_some() {
+        return Vec::new();
+    }
+    let kinds = [RuntimeKind::Runc, RuntimeKind::Crun].into_iter();
+    let links = kinds.filter_map(|kind| Some((places.gate(kind), places.find(kind.as_str())?)));
+    let links = links.filter(|(path, to)| std::fs::read_link(path).ok().as_ref() != Some(to));
+    links.map(|(path, to)| Change::Link { path, to }).collect()
 }
 
 /// Whether both lead to this program.

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::gatebin::GateBin;
+use crate::policy::gatebin::{GateBin, Mode};
 use crate::sys::signal;
 use change::carry_out;
 use record::Record;
@@ -87,16 +87,23 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether links stay that something which runs still calls; they go when it is undone once more.
+    fn leaves_links(&self) -> bool {
+        self.notes.iter().any(|note| matches!(note, Note::Left(_)))
+    }
+
     /// Whether there is anything to do, or to forget.
     #[must_use]
     pub fn is_needed(&self, places: &Places) -> bool {
-        !self.changes.is_empty() || (!self.puts_in && is_recorded(self.target, places))
+        !self.changes.is_empty() || (!self.puts_in && Record::read(places, self.target).is_some())
     }
 }
 
 /// What whoever changes something must know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
+    /// The gate refuses nothing yet.
+    Audit,
     /// Docker reads its settings when it is told to.
     Reload,
     /// Docker goes on by what it once read, and looks for what is no longer there.
@@ -107,6 +114,8 @@ pub enum Note {
     KeepRuntime(Vec<String>),
     /// These were created with our runtime, which Docker will no longer know.
     LoseRuntime(Vec<String>),
+    /// These run, and their shims call our link: it leads to the real runtime now, and stays.
+    Left(Vec<String>),
     /// The gate runs one program of that name; this one, diverted too, is no longer run.
     Shadowed(std::path::PathBuf, std::path::PathBuf),
     /// This runtime of the engine's does not come past the gate.
@@ -137,7 +146,8 @@ pub fn plan(
         if target == Target::System && is_recorded(target, places) {
             return system::plan(places);
         }
-        let text = "without a gate.bin that can be read nothing would start: run 'vcn-hook enroll', or 'vcn-hook apply'";
+        let text = "without a gate.bin that can be read nothing would start: run 'vcn-hook enroll', or \
+             'vcn-hook apply'";
         return Err(ConfigureError::Unfit(text.to_owned()));
     };
     let mut plan = match target {
@@ -145,6 +155,9 @@ pub fn plan(
         Target::Podman => podman::plan(places, gate)?,
         Target::System => system::plan(places)?,
     };
+    if gate.mode == Mode::Audit {
+        plan.notes.push(Note::Audit);
+    }
     let unlisted = docker::unlisted_roots(places, gate);
     let unlisted = unlisted.chain(podman::unlisted_roots(places, gate));
     plan.notes.extend(unlisted.map(Note::Unlisted));
@@ -161,9 +174,9 @@ pub fn plan_undo(target: Target, places: &Places) -> Result<Plan, ConfigureError
     let mut plan = match target {
         Target::Docker => docker::plan_undo(places, record)?,
         Target::Podman => podman::plan_undo(places, record)?,
-        Target::System => system::plan_undo(places, record)?,
+        Target::System => system::plan_undo(places, record),
     };
-    if let Some(record) = record {
+    if let Some(record) = record.filter(|_| !plan.leaves_links()) {
         plan.changes.extend(record.leftovers(places));
     }
     Ok(plan)
@@ -172,7 +185,7 @@ pub fn plan_undo(target: Target, places: &Places) -> Result<Plan, ConfigureError
 /// Says whether this way in was ever turned on and not off again.
 #[must_use]
 pub fn is_recorded(target: Target, places: &Places) -> bool {
-    Record::read(places, target).is_some()
+    Record::read(places, target).is_some_and(|record| record.is_on())
 }
 
 /// Has a dockerd that runs start containers as it did before us, so that what it was told of us can go.
@@ -227,5 +240,8 @@ fn take_out(plan: &Plan, places: &Places) -> Result<(), ConfigureError> {
         first = first.and(done);
     }
     first?;
+    if plan.leaves_links() {
+        return Record::keep_links(places, plan.target);
+    }
     Record::forget(places, plan.target)
 }

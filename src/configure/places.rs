@@ -5,7 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::edit::MAX_SETTINGS;
 use crate::engine::RuntimeKind;
+use crate::sys::file::read_capped;
 
 /// Where things are on a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +73,14 @@ impl Places {
     /// Our link of a runtime's name, for an engine that is told which runtime to call.
     pub(super) fn gate(&self, kind: RuntimeKind) -> PathBuf {
         self.libexec.join("gate").join(kind.as_str())
+    }
+
+    /// Whether a settings file names our links, whoever owns it and whatever else is in it.
+    pub(super) fn are_named_in(&self, path: &Path) -> bool {
+        let gate = self.libexec.join("gate").display().to_string();
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let bytes = read_capped(&real, MAX_SETTINGS).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).contains(&gate)
     }
 
     /// The first program of that name that an engine would find.

@@ -104,9 +104,7 @@ pub(super) fn drop_in(places: &Places) -> PathBuf {
 
 /// Whether it says so still.
 pub(super) fn is_ours(drop_in: &Path, places: &Places) -> bool {
-    let gate = places.libexec.join("gate").display().to_string();
-    let bytes = file::read_capped(drop_in, MAX_SETTINGS).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).contains(&gate)
+    places.are_named_in(drop_in)
 }
 
 /// Both files, and what is in them.
@@ -237,7 +235,8 @@ impl Settings {
             return Ok(());
         }
         Err(ConfigureError::Unfit(format!(
-            "Podman's {0} is '{1}', and the gate would run '{2}': say [runtime] {0} = \"{1}\" in config.toml, run 'vcn-hook apply', then try again",
+            "Podman's {0} is '{1}', and the gate would run '{2}': say [runtime] {0} = \"{1}\" in \
+             config.toml, run 'vcn-hook apply', then try again",
             name(kind),
             found.display(),
             real.unwrap_or_default().display()

@@ -62,6 +62,9 @@ impl Record {
             directories: Vec::new(),
         });
         env!("CARGO_PKG_VERSION").clone_into(&mut record.version);
+        if !record.is_on() {
+            record.since = now;
+        }
         for change in &plan.changes {
             match change {
                 Change::MakeDirectory(path) => add(&mut record.directories, path.clone()),
@@ -124,6 +127,21 @@ impl Record {
             .cloned()
             .map(Change::RemoveDirectory);
         links.chain(directories).collect()
+    }
+
+    /// Whether something is on by it. What is left of one is links that something still calls.
+    pub(super) fn is_on(&self) -> bool {
+        !self.files.is_empty() || !self.diversions.is_empty()
+    }
+
+    /// Forgets everything but links, and the directories they are in.
+    pub(super) fn keep_links(places: &Places, target: Target) -> Result<(), ConfigureError> {
+        let Some(mut record) = Self::read(places, target) else {
+            return Ok(());
+        };
+        record.files.clear();
+        record.diversions.clear();
+        record.write(places)
     }
 
     fn others<'a>(&'a self, places: &'a Places) -> impl Iterator<Item = Self> + 'a {

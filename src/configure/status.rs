@@ -9,7 +9,7 @@ use super::dockerd::Daemon;
 use super::edit::read;
 use super::places::Places;
 use super::record::Record;
-use super::system::{self, Standing};
+use super::system::{self, Found, Standing};
 use super::{Target, links, podman};
 use crate::engine::RuntimeKind;
 
@@ -60,6 +60,7 @@ impl State {
 pub fn status(places: &Places) -> Vec<Status> {
     let look = |target| {
         let record = Record::read(places, target);
+        let record = record.filter(Record::is_on);
         let is_recorded = record.is_some();
         let (state, findings) = match target {
             Target::Docker => of_docker(places, is_recorded),
@@ -159,16 +160,17 @@ fn of_podman(places: &Places, is_recorded: bool) -> (State, Vec<String>) {
 }
 
 fn of_system(places: &Places, is_recorded: bool) -> (State, Vec<String>) {
-    let sites = match system::sites(places) {
-        Ok(sites) => sites,
-        Err(error) => return (State::Unclear, vec![in_full(&error)]),
-    };
+    let Found { sites, unfit } = system::sites(places);
     let is_on = is_recorded || sites.iter().any(|site| site.standing != Standing::Plain);
     if !is_on {
         return (State::Off, Vec::new());
     }
-    let mut state = State::On;
-    let mut findings = Vec::new();
+    let mut state = if unfit.is_empty() {
+        State::On
+    } else {
+        State::Partial
+    };
+    let mut findings = unfit;
     for site in &sites {
         let path = site.diversion.path.display();
         let (worse, finding) = match site.standing {

@@ -47,7 +47,10 @@ pub(super) enum Standing {
 
 /// Plans what puts us in their place.
 pub(super) fn plan(places: &Places) -> Result<Plan, ConfigureError> {
-    let sites = sites(places)?;
+    let Found { sites, unfit } = sites(places);
+    if let Some(text) = unfit.into_iter().next() {
+        return Err(ConfigureError::Unfit(text));
+    }
     if sites.is_empty() {
         let text = "there is neither runc nor crun in the directories where engines look for them";
         return Err(ConfigureError::Unfit(text.to_owned()));
@@ -61,7 +64,8 @@ pub(super) fn plan(places: &Places) -> Result<Plan, ConfigureError> {
             Standing::Ours => {}
             Standing::Lost => {
                 let text = format!(
-                    "the real {0} is gone, '{1}' leads to vcn-hook and '{2}' is not there: install {0} anew, then try again",
+                    "the real {0} is gone, '{1}' leads to vcn-hook and '{2}' is not there: install {0} \
+             anew, then try again",
                     site.kind.as_str(),
                     path.display(),
                     real.display()
@@ -99,10 +103,10 @@ pub(super) fn plan(places: &Places) -> Result<Plan, ConfigureError> {
 }
 
 /// Plans what gives the runtimes their names back.
-pub(super) fn plan_undo(places: &Places, record: Option<&Record>) -> Result<Plan, ConfigureError> {
+pub(super) fn plan_undo(places: &Places, record: Option<&Record>) -> Plan {
     let mut changes = Vec::new();
     let mut notes = Vec::new();
-    let mut sites = sites(places)?;
+    let mut sites = sites(places).sites;
     // A name that is not there any more is not found by looking.
     for diversion in record.into_iter().flat_map(|record| &record.diversions) {
         if !sites
@@ -125,24 +129,34 @@ pub(super) fn plan_undo(places: &Places, record: Option<&Record>) -> Result<Plan
         changes.push(Change::Undivert(site.diversion));
         changes.extend(is_link.then_some(Change::Unlink(kept)));
     }
-    Ok(Plan {
+    Plan {
         target: Target::System,
         puts_in: false,
         changes,
         notes,
-    })
+    }
 }
 
-/// Every runtime of the machine, each once, those first that engines find first.
-pub(super) fn sites(places: &Places) -> Result<Vec<Site>, ConfigureError> {
+/// What is there of runtimes.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Each once, those first that engines find first.
+    pub sites: Vec<Site>,
+    /// Why others cannot make way.
+    pub unfit: Vec<String>,
+}
+
+/// Looks for every runtime of the machine.
+pub(super) fn sites(places: &Places) -> Found {
     let mut sites = Vec::new();
+    let mut unfit = Vec::new();
     for kind in [RuntimeKind::Runc, RuntimeKind::Crun] {
         let mut paths: Vec<PathBuf> = Vec::new();
         for directory in &places.path {
-            if let Some(path) = last_name(&directory.join(kind.as_str()), places)?
-                && !paths.contains(&path)
-            {
-                paths.push(path);
+            match last_name(&directory.join(kind.as_str()), places) {
+                Some(Ok(path)) if !paths.contains(&path) => paths.push(path),
+                Some(Err(text)) => unfit.push(text),
+                Some(Ok(_)) | None => {}
             }
         }
         let kept = places.real(kind);
@@ -164,7 +178,7 @@ pub(super) fn sites(places: &Places) -> Result<Vec<Site>, ConfigureError> {
             });
         }
     }
-    Ok(sites)
+    Found { sites, unfit }
 }
 
 /// Which of them the gate runs. Whoever was there first stays, even if engines would find another one now.
@@ -228,55 +242,43 @@ fn is_same(one: &Path, other: &Path) -> bool {
     number(one).is_some_and(|found| number(other) == Some(found))
 }
 
-/// The last name on the way of a runtime's: the program's own, or the one of our link. `None` if there is none.
-fn last_name(path: &Path, places: &Places) -> Result<Option<PathBuf>, ConfigureError> {
+/// The last name on the way of a runtime's: the program's own, or the one of our link. `None` if there is
+/// none; a sentence if we cannot stand there.
+fn last_name(path: &Path, places: &Places) -> Option<Result<PathBuf, String>> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
-        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
-            return Ok(None);
-        };
         // `/sbin` is `/usr/sbin`, and is one place.
-        let Ok(directory) = std::fs::canonicalize(directory) else {
-            return Ok(None);
-        };
-        path = directory.join(name);
-        let Ok(metadata) = std::fs::symlink_metadata(&path) else {
-            return Ok(None);
-        };
+        let directory = std::fs::canonicalize(path.parent()?).ok()?;
+        path = directory.join(path.file_name()?);
+        let metadata = std::fs::symlink_metadata(&path).ok()?;
         if leads_to_us(&path) {
-            return fit(path, places);
+            return Some(fit(path, places));
         }
         if !metadata.is_symlink() {
-            return if metadata.is_file() {
-                fit(path, places)
-            } else {
-                Ok(None)
-            };
+            return metadata.is_file().then(|| fit(path, places));
         }
-        let to = std::fs::read_link(&path).map_err(ConfigureError::io(&path))?;
-        path = directory.join(to);
+        path = directory.join(std::fs::read_link(&path).ok()?);
     }
-    Ok(None)
+    None
 }
 
 /// Under another name we would not know that we are called as a runtime.
-fn fit(path: PathBuf, places: &Places) -> Result<Option<PathBuf>, ConfigureError> {
+fn fit(path: PathBuf, places: &Places) -> Result<PathBuf, String> {
     let name = path.file_name().unwrap_or_default();
     if std::fs::canonicalize(&places.program).is_ok_and(|program| program == path) {
-        let text = format!(
-            "'{}' is vcn-hook itself: install it as 'vcn-hook'",
-            path.display()
-        );
-        return Err(ConfigureError::Unfit(text));
+        let shown = path.display();
+        return Err(format!(
+            "'{shown}' is vcn-hook itself: install it as 'vcn-hook'"
+        ));
     }
     if name == RuntimeKind::Runc.as_str() || name == RuntimeKind::Crun.as_str() {
-        return Ok(Some(path));
+        return Ok(path);
     }
-    let text = format!(
-        "a runtime is the symlink to '{}', which has another name: make it a file of the name runc or crun, or use '--runtime docker' or '--runtime podman'",
+    Err(format!(
+        "a runtime is the symlink to '{}', which has another name: make it a file of the name \
+             runc or crun, or use '--runtime docker' or '--runtime podman'",
         path.display()
-    );
-    Err(ConfigureError::Unfit(text))
+    ))
 }
 
 /// Packages do not reach there.

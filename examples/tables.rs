@@ -196,6 +196,7 @@ fn gatebin(state: &Path, root_digest: Digest, indexer: String) -> GateBin {
         },
         floor: Vec::new(),
         exemptions: Vec::new(),
+        held: Vec::new(),
         rules: Rules::standard(),
         grace: 0,
     }

@@ -6,11 +6,17 @@
 //! trust roots come from is `sync`'s; what the settings mean is `policy`'s.
 
 pub mod exemptions;
+mod guard;
+mod seen;
 
 use std::fmt;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+
+pub use guard::{Affected, Blast, Lapses};
+
+use guard::Guard;
 
 use crate::config::{Config, ConfigError};
 use crate::image::digest::Digest;
@@ -36,6 +42,8 @@ pub struct Applied {
     pub changed: bool,
     /// The exemptions that lie on this node, those that were refused among them.
     pub exemptions: Vec<exemptions::Found>,
+    /// What runs and will not start again, or is held.
+    pub blast: Blast,
     /// How new the allowlist on this node is known to be from now on; `None` where there is none, or none
     /// that the gate would use. Or why it is not used.
     pub high_water: Result<Option<HighWater>, StoreError>,
@@ -69,7 +77,7 @@ pub enum ApplyError {
 ///
 /// # Errors
 /// [`ApplyError`]; gate.bin is then what it was.
-pub fn apply(config: &Config, now: u64) -> Result<Applied, ApplyError> {
+pub fn apply(config: &Config, lapses: Lapses, now: u64) -> Result<Applied, ApplyError> {
     // What decides on this node may only be root's to write, the fragments included.
     for path in &config.files {
         file::check_owned_file(path).map_err(|error| ApplyError::File(path.clone(), error))?;
@@ -82,6 +90,7 @@ pub fn apply(config: &Config, now: u64) -> Result<Applied, ApplyError> {
     let mut gate = compile(config, &pinned)?;
     let exemptions = exemptions::find(config, &pinned.root);
     gate.exemptions = exemptions::compile(&exemptions, now);
+    let (blast, seen) = Guard::begin(config, now).look(&mut gate, lapses);
     let bytes = gate.encode().map_err(ApplyError::Encode)?;
     for directory in [
         Some(config.state_dir.as_path()),
@@ -97,11 +106,18 @@ pub fn apply(config: &Config, now: u64) -> Result<Applied, ApplyError> {
     }
     // The root last: a gate.bin of a newer root than the pinned one is right, the reverse is behind.
     repin(config, &pinned)?;
+    let high_water = raise_high_water(&gate, &pinned.root);
+    seen.write(
+        &config.state_dir,
+        high_water.as_ref().ok().copied().flatten(),
+    )
+    .map_err(|(path, error)| ApplyError::File(path, error))?;
     Ok(Applied {
-        high_water: raise_high_water(&gate, &pinned.root),
+        high_water,
         gate,
         changed,
         exemptions,
+        blast,
     })
 }
 
@@ -209,6 +225,7 @@ pub fn compile(config: &Config, pinned: &PinnedRoot) -> Result<GateBin, ApplyErr
         trust: trust(root, fingerprint),
         floor: config.floor.clone(),
         exemptions: Vec::new(),
+        held: Vec::new(),
         rules: config.rules.clone(),
         grace: u64::from(config.grace_hours) * 3_600,
     })

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{ApplyError, apply, gatebin_path};
+use super::{ApplyError, Lapses, apply, gatebin_path};
 use crate::allowlist::index_note::{IndexNote, TableRef};
 use crate::allowlist::note::SignedNote;
 use crate::config::Config;
@@ -105,7 +105,7 @@ impl Node {
     }
 
     fn apply(&self) -> Result<super::Applied, ApplyError> {
-        apply(&self.config()?, NOW)
+        apply(&self.config()?, Lapses::Hold, NOW)
     }
 
     fn gatebin(&self) -> Option<GateBin> {

@@ -67,10 +67,31 @@ pub struct Config {
     pub rules: Rules,
     /// Config digests of the floor.
     pub floor: Vec<Digest>,
+    /// How many lapses are too many.
+    pub guard: Guard,
     /// Hours after its expiry for which an allowlist still answers.
     pub grace_hours: u32,
     /// What is done about what runs.
     pub watch: watch::Watch,
+}
+
+/// How many lapses at once are too many: more images than both of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guard {
+    /// So many images.
+    pub lapses: u32,
+    /// So many of a hundred images that the node runs or ran not long ago.
+    pub percent: u8,
+}
+
+impl Guard {
+    /// Whether `lapsed` of `images` are too many.
+    #[must_use]
+    pub fn is_exceeded(&self, lapsed: usize, images: usize) -> bool {
+        let part = images.saturating_mul(usize::from(self.percent));
+        u32::try_from(lapsed).is_ok_and(|lapsed| lapsed > self.lapses)
+            && lapsed.saturating_mul(100) > part
+    }
 }
 
 impl Config {
@@ -261,6 +282,25 @@ mod tests {
         assert_eq!(config.state_dir.to_str(), Some("/var/lib/vcn-hook"));
         assert_eq!(config.rules.upper_changed, Response::Warn);
         assert_eq!(config.rules.build, Response::Deny);
+    }
+
+    #[test]
+    fn more_than_a_few_and_more_than_a_part_are_too_many() {
+        let guard = |text| load(&[("config.toml", text)]).expect("it is right").guard;
+        for (text, lapsed, images, exceeded) in [
+            ("", 0, 0, false),
+            ("", 2, 2, false),
+            ("", 3, 3, true),
+            ("", 10, 100, false),
+            ("", 11, 100, true),
+            ("[guard]\nlapses = 0", 1, 1, true),
+            ("[guard]\nlapses = 0\npercent = 50", 1, 2, false),
+            ("[guard]\nlapses = 0\npercent = 100", 9, 9, false),
+            ("[guard]\npercent = 0", 3, 1000, true),
+        ] {
+            let found = guard(text).is_exceeded(lapsed, images);
+            assert_eq!(found, exceeded, "{text} {lapsed} of {images}");
+        }
     }
 
     #[test]

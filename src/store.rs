@@ -30,9 +30,14 @@ pub use install::TableWriter;
 pub struct Store {
     state: PathBuf,
     roots: bool,
+    /// The name of the note.
+    note: &'static str,
     /// Root's file that remembers which note was verified last.
     verified: Option<PathBuf>,
 }
+
+/// The name of the note of before the tables were replaced last.
+const PREVIOUS: &str = "previous";
 
 /// A table's file, read page by page.
 #[derive(Debug)]
@@ -77,6 +82,7 @@ impl Store {
         Self {
             state: state.into(),
             roots: true,
+            note: "note",
             verified: None,
         }
     }
@@ -86,6 +92,7 @@ impl Store {
         Self {
             state: state.into(),
             roots: false,
+            note: "note",
             verified: None,
         }
     }
@@ -94,6 +101,13 @@ impl Store {
     #[must_use]
     pub fn remembering(mut self, run_dir: &Path) -> Self {
         self.verified = Some(run_dir.join("verified"));
+        self
+    }
+
+    /// The same store as it was before the tables were replaced last.
+    #[must_use]
+    pub const fn of_before(mut self) -> Self {
+        self.note = PREVIOUS;
         self
     }
 
@@ -176,11 +190,11 @@ impl Store {
     }
 
     fn note_path(&self) -> PathBuf {
-        self.state.join("allowlist/note")
+        self.allowlist().join(self.note)
     }
 
     fn previous_path(&self) -> PathBuf {
-        self.state.join("allowlist/previous")
+        self.allowlist().join(PREVIOUS)
     }
 
     fn table_path(&self, table: &TableRef) -> PathBuf {

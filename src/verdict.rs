@@ -62,6 +62,8 @@ reason_codes! {
     Infra = "infra", exit 0;
     /// A break-glass exemption signed by the exempt keys.
     Exempt = "exempt", exit 0;
+    /// The ledger's word has lapsed, and so have too many others at once: held until it is back.
+    Held = "held", exit 2;
     /// The verb starts nothing; it passes through.
     NoStart = "no-start", exit 0;
     /// A policy other than the ledger's lets it through (`[build]`, `[restore]`).

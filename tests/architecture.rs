@@ -68,7 +68,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "config",
             "trust",
+            "engine",
+            "pipeline",
             "policy",
+            "verdict",
             "allowlist",
             "store",
             "image",

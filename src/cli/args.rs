@@ -4,6 +4,7 @@
 //! is in the file of its name. The engines' entrances are not here: they are
 //! chosen in `main` before this grammar is built.
 
+mod apply;
 mod exempt;
 mod trust;
 
@@ -23,6 +24,7 @@ mod self_test;
 mod setup;
 mod verify;
 
+pub use apply::Apply;
 pub use baseline::Baseline;
 pub use configure::{Configure, Unconfigure, Way};
 pub use exempt::{Exempt, ExemptFile, ExemptRemove, ExemptSign, ExemptVerb, NewExemption};
@@ -139,7 +141,7 @@ pub enum Verb {
     Sync,
     /// Compile the configuration and the trust root for the gate
     #[command(after_help = help::APPLY)]
-    Apply,
+    Apply(Apply),
     /// Let one image start on this node for a while, in an emergency
     #[command(after_help = help::EXEMPT)]
     Exempt(Exempt),

@@ -131,6 +131,7 @@ fn settings(config: &Config) -> Value {
         "bundle": json!(config.bundles),
         "floor": { "configs": json!(config.floor) },
         "freshness": { "grace_hours": config.grace_hours },
+        "guard": { "lapses": config.guard.lapses, "percent": config.guard.percent },
         "watch": watch(&config.watch),
     })
 }

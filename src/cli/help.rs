@@ -157,7 +157,12 @@ Otherwise: a copy of your own, in $XDG_STATE_HOME/vcn-hook.";
 
 pub(super) const APPLY: &str = "\
 Verifies the trust chain and the configuration, and replaces gate.bin as a
-whole or not at all. Needs root, and no network.";
+whole or not at all. Needs root, and no network.
+
+Says what runs and will not start again. When the ledger's word is missing for
+too many images at once ([guard] of config.toml), they are held, which means
+that they start with a warning, and it exits with 2. What is UNTRUSTED,
+UNSUPPORTED or revoked is never held, and nothing is while the allowlist is stale.";
 
 pub(super) const CONFIGURE: &str = "\
 Ways in, for --runtime:

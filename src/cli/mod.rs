@@ -105,7 +105,7 @@ fn dispatch(context: &mut Context, verb: Verb) -> Result<u8, Failure> {
         Verb::Mode(args) => mode::run(context, &args),
         Verb::Enroll(args) => enroll::run(context, &args),
         Verb::Sync => node::run(context),
-        Verb::Apply => applying::run(context),
+        Verb::Apply(args) => applying::run(context, &args),
         Verb::Exempt(args) => exempt::run(context, &args),
         Verb::Configure(args) => configure::run(context, &args),
         Verb::Unconfigure(args) => configure::undo(context, &args),

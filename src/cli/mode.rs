@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use super::applying;
 use super::args;
 use super::ask;
 use super::context::{Context, is_root};
@@ -13,7 +14,7 @@ use super::output::{self, Format};
 use super::report::{self, Group, Refusals};
 use super::setting;
 use super::trusted;
-use crate::apply::{self, ApplyError};
+use crate::apply::{self, ApplyError, Lapses};
 use crate::config::Config;
 use crate::policy::gatebin::{GateBin, MAX_GATEBIN_SIZE, Mode};
 use crate::sys::file;
@@ -175,7 +176,7 @@ fn apply_now(context: &Context, wanted: Mode) -> Result<bool, Failure> {
         // Where all files are somebody's own, no gate reads them.
         return Ok(false);
     }
-    match apply::apply(&config, context.now) {
+    match applying::compiled(&config, Lapses::Hold, context.now) {
         Ok(_) => Ok(true),
         Err(ApplyError::NotEnrolled(_)) => Ok(false),
         Err(error) => Err(error).or_fail(

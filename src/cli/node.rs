@@ -16,7 +16,7 @@ use super::failure::{Failure, OrFail as _};
 use super::moment;
 use super::output;
 use super::trusted;
-use crate::apply::{self, Applied};
+use crate::apply::{Applied, Lapses};
 use crate::config::Config;
 use crate::sync::{self, Attempt, Fault, Settings, SyncError, SyncReport};
 use crate::sys::user::{as_owner_of, lesser_owner};
@@ -114,7 +114,7 @@ pub fn refresh(context: &Context) -> Result<Synced, Failure> {
 }
 
 fn applied(config: &Config, now: u64) -> Result<Applied, Failure> {
-    apply::apply(config, now).or_fail(
+    applying::compiled(config, Lapses::Hold, now).or_fail(
         ReasonCode::Configuration.exit_code(),
         || "the allowlist is here, and the gate's settings could not be applied",
     )

@@ -112,6 +112,11 @@ impl Node {
                 "rootVersion": self.mark.root_version,
             },
             "node": self.id.as_ref().ok(),
+            "held": self.view.as_ref().ok().map(|view| view.gate.held.iter().map(|each| json!({
+                "config": each.config,
+                "chain": each.chain,
+                "since": moment::rfc3339(each.since),
+            })).collect::<Vec<_>>()),
             "exemptions": self.exempt.iter().map(|(each, state)| json!({
                 "config": each.config,
                 "until": moment::rfc3339(each.until),
@@ -171,6 +176,15 @@ impl Node {
         }
         let node = self.id.as_ref().unwrap_or_else(|why| why);
         rows.push(("Node", node.clone()));
+        let held = self.view.as_ref().map(|view| view.gate.held.as_slice());
+        rows.extend(held.unwrap_or_default().iter().map(|each| {
+            let since = moment::text(each.since);
+            let text = format!(
+                "{} since {since}, its word is missing: see 'vcn-hook apply'",
+                each.config
+            );
+            ("HELD", text)
+        }));
         rows.extend(self.exempt.iter().map(|(each, state)| {
             let text = format!("{} {} ({state})", each.config, each.because);
             ("Exempt", text)

@@ -175,6 +175,18 @@ pub const SETTINGS: &[Setting] = &[
         "For how long an allowlist still answers after it has expired",
     ),
     setting(
+        "guard.lapses",
+        Default("2"),
+        "When the ledger's word is suddenly missing for more images than this that run here, and for more than \
+         `percent` of them, they go on starting with a warning until it is back or somebody lets go of them \
+         (`vcn-hook apply --accept-lapses`). Never what is UNTRUSTED, UNSUPPORTED or revoked",
+    ),
+    setting(
+        "guard.percent",
+        Default("10"),
+        "See `lapses`; with 100 nothing is ever held",
+    ),
+    setting(
         "bundle[].path",
         Example(r#""/srv/app""#),
         "A bundle that no engine makes: its directory",

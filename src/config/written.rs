@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::watch::WatchSection;
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, Guard};
 use crate::image::digest::Digest;
 use crate::policy::gatebin::{
     Bundle, Engines, Mode, MountAllow, Response, Rules, Runtimes, UpperAllow,
@@ -35,6 +35,7 @@ pub(super) struct File {
     build: ResponseSection,
     floor: FloorSection,
     freshness: FreshnessSection,
+    guard: GuardSection,
     bundle: Vec<BundleEntry>,
     watch: WatchSection,
 }
@@ -121,6 +122,13 @@ struct FreshnessSection {
     grace_hours: u32,
 }
 
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct GuardSection {
+    lapses: Option<u32>,
+    percent: Option<u8>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BundleEntry {
@@ -197,6 +205,10 @@ impl File {
             ),
             bundles: bundles(self.bundle)?,
             floor: self.floor.configs,
+            guard: Guard {
+                lapses: self.guard.lapses.unwrap_or(2),
+                percent: self.guard.percent.unwrap_or(10),
+            },
             grace_hours: self.freshness.grace_hours,
             watch: self.watch.check()?,
         })

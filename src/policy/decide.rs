@@ -1,8 +1,8 @@
 //! The verdict: what the ledger says first, then what no digest can say.
 //!
 //! Owns the order of precedence. A refusal by the ledger is told before any
-//! other; the floor, what a pod's own container is, or an exemption stands in for
-//! a missing word and never against a given one.
+//! other; the floor, what a pod's own container is, an exemption, or that it is
+//! held stands in for a missing word and never against a given one.
 
 use crate::allowlist::record::{Record, Status};
 use crate::image::digest::ChainId;
@@ -118,10 +118,25 @@ fn ledger(gate: &GateBin, case: &Case<'_>) -> Verdict {
         ReasonCode::ChainMismatch => is_bound_by_config(case),
         _ => false,
     };
-    if missing && let Some(allowed) = stands_in(gate, case).or_else(|| exempted(gate, case)) {
-        return allowed;
+    if missing {
+        let allowed = stands_in(gate, case)
+            .or_else(|| exempted(gate, case))
+            .or_else(|| held(gate, case, &standing.reason, records));
+        return allowed.unwrap_or_else(|| verdict(standing));
     }
     verdict(standing)
+}
+
+/// Whether a refusal is only for want of a word: no organisation took anything back, and no key was
+/// revoked. A withdrawal must not pass for a lapse where its organisation has no veto.
+#[must_use]
+pub fn is_lapse(refusal: &Reason, records: &[Record]) -> bool {
+    matches!(
+        refusal.code,
+        ReasonCode::Unknown | ReasonCode::Lapsed | ReasonCode::Quorum
+    ) && records
+        .iter()
+        .all(|record| record.status == Status::Trusted)
 }
 
 /// What stands in for a word of the ledger's that is missing.
@@ -155,6 +170,20 @@ fn exempted(gate: &GateBin, case: &Case<'_>) -> Option<Verdict> {
     let detail = format!("it is exempt {}", exempted.because);
     let hint = "notarize it before that ends";
     Some(Verdict::Warn(Reason::new(ReasonCode::Exempt, detail, hint)))
+}
+
+/// A lapse that is held. A stale allowlist is none: it may be keeping a withdrawal from us.
+fn held(gate: &GateBin, case: &Case<'_>, refusal: &Reason, records: &[Record]) -> Option<Verdict> {
+    let Identity { config, chain, .. } = case.identity;
+    if !gate.holds(config, chain.as_ref()) || !is_lapse(refusal, records) {
+        return None;
+    }
+    let detail = format!(
+        "the ledger vouched for it before, and too many of its words are missing at once: {} ({})",
+        refusal.detail, refusal.code
+    );
+    let hint = "see 'vcn-hook status'; 'vcn-hook apply --accept-lapses' lets go of what is held";
+    Some(Verdict::Warn(Reason::new(ReasonCode::Held, detail, hint)))
 }
 
 /// Whether the image's own config names the mounted layers. An unbound image has none that it could name.

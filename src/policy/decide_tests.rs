@@ -6,7 +6,7 @@ use crate::image::digest::{ChainId, Digest};
 use crate::image::identity::{EngineKind, Identity};
 use crate::policy::facts::{Facts, HostAccess, Upper};
 use crate::policy::gatebin::tests::sample;
-use crate::policy::gatebin::{Exempted, GateBin, Mode, Response};
+use crate::policy::gatebin::{Exempted, GateBin, Held, Mode, Response};
 use crate::verdict::{Reason, ReasonCode, Undecided, Verdict};
 
 fn identity(image: &[u8]) -> Identity {
@@ -489,4 +489,121 @@ fn exec_into_what_is_no_longer_trusted_is_refused_or_warned_of() {
     gate.rules.exec = Response::Warn;
     let warned = Verdict::Warn(reason(ReasonCode::Untrusted));
     assert_eq!(of_exec(&gate, denied), warned);
+}
+
+/// A node that holds `app`, as the ledger knew it.
+fn holding() -> GateBin {
+    GateBin {
+        held: vec![Held {
+            config: Digest::of(b"app"),
+            chain: ChainId::from_digest(Digest::of(b"chain")),
+            since: 1,
+        }],
+        ..sample()
+    }
+}
+
+fn by_hold(gate: &GateBin, case: Case<'_>) -> (&'static str, ReasonCode) {
+    let verdict = decide(gate, &case);
+    (verdict.as_str(), verdict.reason().code)
+}
+
+#[test]
+fn what_is_held_starts_with_a_warning_while_only_a_word_is_missing() {
+    let (identity, none) = (identity(b"app"), Facts::none());
+    let app = unknown_app(&identity, &none);
+    let held = ("warn", ReasonCode::Held);
+    assert_eq!(by_hold(&holding(), app), held);
+    let lapsed = [Record {
+        not_after: 14_999,
+        ..record(b"app", Status::Trusted)
+    }];
+    let records = Ok(&lapsed[..]);
+    assert_eq!(by_hold(&holding(), Case { records, ..app }), held);
+    let mut two = holding();
+    two.trust.allow.threshold = 2;
+    let alone = [record(b"app", Status::Trusted)];
+    let records = Ok(&alone[..]);
+    assert_eq!(by_hold(&two, Case { records, ..app }), held);
+    // The word is back.
+    let allowed = ("allow", ReasonCode::Trusted);
+    assert_eq!(by_hold(&holding(), Case { records, ..app }), allowed);
+}
+
+#[test]
+fn nothing_withdrawn_stale_unbound_or_unverified_is_held() {
+    let (identity, none) = (identity(b"app"), Facts::none());
+    let app = unknown_app(&identity, &none);
+    for (status, code) in [
+        (Status::Untrusted, ReasonCode::Untrusted),
+        (Status::Unsupported, ReasonCode::Unsupported),
+        (Status::Revoked, ReasonCode::Revoked),
+    ] {
+        let records = [record(b"app", status)];
+        let records = Ok(&records[..]);
+        let verdict = by_hold(&holding(), Case { records, ..app });
+        assert_eq!(verdict, ("deny", code));
+    }
+    // Without a veto a withdrawal leaves UNKNOWN or too few, and is no lapse all the same.
+    let mut powerless = holding();
+    powerless.trust.veto = Some(vec![1]);
+    powerless.trust.allow.threshold = 2;
+    let other = Record {
+        signer: 1,
+        ..record(b"app", Status::Trusted)
+    };
+    for status in [Status::Untrusted, Status::Unsupported] {
+        let withdrawn = record(b"app", status);
+        for (records, code) in [
+            (&[withdrawn][..], ReasonCode::Unknown),
+            (&[withdrawn, other], ReasonCode::Quorum),
+        ] {
+            let records = Ok(records);
+            let verdict = by_hold(&powerless, Case { records, ..app });
+            assert_eq!(verdict, ("deny", code), "{status:?}");
+        }
+    }
+    let stale = reason(ReasonCode::Stale);
+    let tampered = reason(ReasonCode::Tampered);
+    for (case, code) in [
+        (
+            Case {
+                freshness: Err(&stale),
+                ..app
+            },
+            ReasonCode::Stale,
+        ),
+        (
+            Case {
+                records: Err(&tampered),
+                ..app
+            },
+            ReasonCode::Tampered,
+        ),
+    ] {
+        assert_eq!(by_hold(&holding(), case), ("deny", code));
+    }
+    for chain in [
+        None,
+        Some(ChainId::from_digest(Digest::of(b"other layers"))),
+    ] {
+        let identity = Identity {
+            chain,
+            ..identity.clone()
+        };
+        let case = unknown_app(&identity, &none);
+        assert_eq!(by_hold(&holding(), case), ("deny", ReasonCode::Unknown));
+    }
+    let upper = Facts {
+        upper: Upper::NotPristine(vec!["/bin/sh".into()]),
+        ..Facts::none()
+    };
+    let refused = by_hold(
+        &holding(),
+        Case {
+            facts: &upper,
+            ..app
+        },
+    );
+    assert_eq!(refused, ("deny", ReasonCode::UpperNotPristine));
 }

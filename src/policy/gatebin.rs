@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::allowlist::index_note::IndexNote;
 use crate::allowlist::note::VerifierKey;
-use crate::image::digest::{Digest, hex};
+use crate::image::digest::{ChainId, Digest, hex};
 use crate::verdict::{Reason, ReasonCode};
 
 /// The most bytes a gate.bin may have: some ten thousand floor entries and exceptions.
@@ -52,6 +52,10 @@ pub struct GateBin {
     /// What the exempt keys let start on this node for a while. Absent from a gate.bin of before there were any.
     #[serde(default)]
     pub exemptions: Vec<Exempted>,
+    /// Images whose words have lapsed, more of them at once than is normal: they start until the words are
+    /// back, or somebody lets them go. Absent from a gate.bin of before there were any.
+    #[serde(default)]
+    pub held: Vec<Held>,
     /// What the rules beyond the ledger answer.
     pub rules: Rules,
     /// Seconds after its expiry for which an allowlist still answers.
@@ -153,6 +157,17 @@ pub struct Exempted {
     pub until: u64,
     /// Who signed that, until when and why, in words.
     pub because: String,
+}
+
+/// One image that starts although the ledger's word about it has lapsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The image.
+    pub config: Digest,
+    /// The layers that the ledger vouched for.
+    pub chain: ChainId,
+    /// Unix seconds since which it is held.
+    pub since: u64,
 }
 
 /// What a rule answers when it is broken.
@@ -259,6 +274,13 @@ impl GateBin {
     #[must_use]
     pub fn on_floor(&self, config: &Digest) -> bool {
         self.floor.contains(config)
+    }
+
+    /// Whether this image is held, with these layers.
+    #[must_use]
+    pub fn holds(&self, config: &Digest, chain: Option<&ChainId>) -> bool {
+        let same = |held: &Held| held.config == *config && Some(&held.chain) == chain;
+        self.held.iter().any(same)
     }
 
     /// Whether something here may stand in for the ledger's word, if the image's own config names its layers.

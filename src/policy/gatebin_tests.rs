@@ -49,6 +49,7 @@ pub(crate) fn sample() -> GateBin {
         },
         floor: vec![Digest::of(b"pause")],
         exemptions: Vec::new(),
+        held: Vec::new(),
         rules: Rules::standard(),
         grace: 0,
     }
@@ -106,7 +107,7 @@ fn one_that_an_older_program_compiled_still_starts_containers() {
     let bytes = sample().encode().expect("paths are UTF-8");
     let text = String::from_utf8(bytes).expect("it is JSON");
     let (_, body) = text.split_at("vcn-gate/1\n".len() + 65);
-    let older = ["bundles", "exemptions"]
+    let older = ["bundles", "exemptions", "held"]
         .iter()
         .fold(body.to_owned(), |body, added| {
             let older = body.replace(&format!("\"{added}\":[],"), "");

@@ -10,7 +10,7 @@ use vcn_hook::image::identity::{EngineKind, Identity};
 use vcn_hook::policy::decide::{Case, decide};
 use vcn_hook::policy::facts::Facts;
 use vcn_hook::policy::gatebin::{
-    AllowRule, Bundle, Engines, Exempted, GateBin, Mode, MountAllow, Response, Rules, Runtimes,
+    AllowRule, Bundle, Engines, Exempted, GateBin, Held, Mode, MountAllow, Response, Rules, Runtimes,
     SignerRule, Trust, UpperAllow,
 };
 use vcn_hook::trust::keys::Signer as _;
@@ -240,6 +240,11 @@ fn original() -> GateBin {
             from: 1_790_000_000,
             until: 1_790_086_400,
             because: "until then by somebody: why".to_owned(),
+        }],
+        held: vec![Held {
+            config: Digest::of(b"held"),
+            chain: ChainId::from_digest(Digest::of(b"chain")),
+            since: 1_790_000_000,
         }],
         rules: Rules {
             upper_allow: vec![UpperAllow {

@@ -75,6 +75,10 @@ install: ## Install what was built below DESTDIR: program, units, settings, manu
 	test -e $(DESTDIR)$(SYSCONFDIR)/vcn-hook/config.toml || \
 		install -D -m 0644 packaging/config.toml $(DESTDIR)$(SYSCONFDIR)/vcn-hook/config.toml
 	install -D -m 0644 packaging/logrotate $(DESTDIR)$(SYSCONFDIR)/logrotate.d/vcn-hook
+	install -d $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/man/man5
+	packaging/man/page.sh vcn-hook.8 $(BINARY) >$(DESTDIR)$(PREFIX)/share/man/man8/vcn-hook.8
+	echo '.so man8/vcn-hook.8' >$(DESTDIR)$(PREFIX)/share/man/man8/vcn.8
+	packaging/man/page.sh vcn-hook.toml.5 $(BINARY) >$(DESTDIR)$(PREFIX)/share/man/man5/vcn-hook.toml.5
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/vcn-hook README.md SECURITY.md ARCHITECTURE.md CHANGELOG.md LICENSE
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/vcn-hook/docs docs/*.md
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/vcn-hook/examples hooks/50-vcn-hook.json

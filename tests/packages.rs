@@ -13,7 +13,11 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
+use support::command::Ran;
 use support::machine::Machine;
 use support::package::{self, Suite};
 use support::scratch::Scratch;
@@ -55,11 +59,16 @@ fn life(suite: Suite) {
     let first = package::deb(&scratch, "0.1.0~test1");
     let second = package::deb(&scratch, "0.1.0~test2");
     let machine = package::clean_machine(&scratch, suite);
-    let before = Snapshot::of(&machine);
-
+    machine.dockerd();
+    machine.image("app:good", "good");
+    machine.image("app:evil", "evil");
     machine
-        .run(&["apt-get", "install", "-y", first.to_str().unwrap()])
+        .sh("docker run -d --name older app:good /bin/busybox sleep 10000")
         .ok();
+    let before = Snapshot::of(&machine);
+    let apt = |words: &[&str]| machine.run(&[&["apt-get", "-y"], words].concat()).ok();
+
+    apt(&["install", first.to_str().unwrap()]);
     assert_eq!(layout(&machine), LAYOUT.trim());
     assert_eq!(machine.vcn(&["-o", "json", "mode"]).json()["mode"], "audit");
     for unit in UNITS {
@@ -70,18 +79,31 @@ fn life(suite: Suite) {
     }
     let catalog = machine.run(&["journalctl", "--list-catalog"]).ok();
     assert!(catalog.contains("vcn-hook: vcn-hook: unknown"), "{catalog}");
+    machine.sh(EVIL).ok();
+
+    machine
+        .vcn(&["ledger", "init", "/srv/ledger", "--origin", "l.test/life"])
+        .ok();
+    machine.vcn(&["enroll", "/srv/ledger"]).ok();
+    machine.vcn(&["notarize", "docker://app:good"]).ok();
+    machine.vcn(&["configure", "--runtime", "system"]).ok();
+    machine.sh(EVIL).ok();
+    machine.vcn(&["mode", "enforce", "--yes"]).ok();
+    let refused = machine.sh(EVIL).failed();
+    assert!(refused.contains("unknown"), "{refused}");
 
     // What an administrator changes stays through an upgrade: a setting, a unit that was switched off.
     machine.sh("echo '# ours' >>/etc/vcn-hook/config.toml").ok();
-    machine.run(&["vcn-hook", "mode", "enforce", "--yes"]);
     machine
         .run(&["systemctl", "disable", "vcn-hook-sync.timer"])
         .ok();
-    let old = inode(&machine);
-    machine
-        .run(&["apt-get", "install", "-y", second.to_str().unwrap()])
-        .ok();
-    assert_ne!(inode(&machine), old);
+    let starts = Starts::begin(&machine);
+    for package in [&second, &first, &second] {
+        let old = inode(&machine);
+        machine.run(&["dpkg", "-i", package.to_str().unwrap()]).ok();
+        assert_ne!(inode(&machine), old);
+    }
+    machine.sh(EVIL).failed();
     assert!(
         machine
             .read("/etc/vcn-hook/config.toml")
@@ -92,13 +114,65 @@ fn life(suite: Suite) {
         "/etc/systemd/system/timers.target.wants/vcn-hook-sync.timer"
     ));
 
-    machine.run(&["apt-get", "remove", "-y", "vcn-hook"]).ok();
+    // Removed while containers start: the engine has its own runtime back, and lost nothing.
+    apt(&["remove", "vcn-hook"]);
+    starts.end();
+    machine.sh(EVIL).ok();
+    machine.sh("docker exec older /bin/busybox true").ok();
+    machine.sh("docker restart -t 0 older").ok();
     assert!(!is_there(&machine, "/usr/bin/vcn-hook"));
     assert!(
         is_there(&machine, "/etc/vcn-hook/config.toml") && is_there(&machine, "/var/lib/vcn-hook")
     );
-    machine.run(&["apt-get", "purge", "-y", "vcn-hook"]).ok();
+
+    apt(&["purge", "vcn-hook"]);
+    // What was made by hand, not by the package: a ledger, and the keys to write to it.
+    machine.sh("rm -r /srv/ledger /root/.config").ok();
     Snapshot::of(&machine).assert_same(&before);
+}
+
+/// An image that nobody notarized.
+const EVIL: &str = "docker run --rm app:evil /bin/busybox true";
+
+/// Containers of the trusted image, one after the other, until it is said that it is enough.
+#[derive(Debug)]
+struct Starts {
+    enough: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<Ran>>,
+}
+
+impl Starts {
+    fn begin(machine: &Machine) -> Self {
+        let enough = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&enough);
+        let machine = machine.clone();
+        let thread = std::thread::spawn(move || {
+            let mut starts = Vec::new();
+            while !told.load(Ordering::Relaxed) {
+                starts.push(machine.sh("docker run --rm app:good /bin/busybox true"));
+            }
+            starts
+        });
+        Self { enough, thread }
+    }
+
+    #[track_caller]
+    fn end(self) {
+        self.enough.store(true, Ordering::Relaxed);
+        let starts = self.thread.join().unwrap();
+        let failed: Vec<_> = starts.iter().filter(|start| start.code != 0).collect();
+        assert!(
+            failed.is_empty(),
+            "{} of {}: {failed:#?}",
+            failed.len(),
+            starts.len()
+        );
+        assert!(
+            starts.len() > 5,
+            "too few to say anything: {}",
+            starts.len()
+        );
+    }
 }
 
 fn layout(machine: &Machine) -> String {
@@ -124,6 +198,12 @@ fn inode(machine: &Machine) -> u64 {
 const WORLD: &str = "Name: world\nVersion: 1\nRelease: 1\nSummary: What a Debian root has\nLicense: none\n\
     BuildArch: noarch\nProvides: /bin/sh, shadow-utils\n%description\nx\n%files\n";
 
+/// A fake runc: it only says whose it is.
+const RUNC: &str = "Name: runc\nVersion: 9\nRelease: 1\nSummary: Says whose it is\nLicense: none\n\
+    BuildArch: noarch\n%description\nx\n%install\nmkdir -p %{buildroot}/usr/sbin\n\
+    printf '#!/bin/sh\\necho of the rpm\\n' >%{buildroot}/usr/sbin/runc\n\
+    chmod 755 %{buildroot}/usr/sbin/runc\n%files\n/usr/sbin/runc\n";
+
 /// Its own database; Debian's rpm wants to be told that somebody means it.
 const RPM: [&str; 4] = ["rpm", "--dbpath", "/var/lib/rpm-of-test", "--force-debian"];
 
@@ -136,6 +216,8 @@ fn the_rpm_lives_and_goes() {
     let machine = package::clean_machine(&scratch, Suite::Bookworm);
     let rpm = |words: &[&str]| machine.run(&[&RPM[..], words].concat()).ok();
     rpm(&["-i", world.to_str().unwrap()]);
+    // As rpm systems have it: nobody there knows diversions.
+    machine.run(&["rm", "/usr/bin/dpkg-divert"]).ok();
     let before = Snapshot::of(&machine);
 
     rpm(&["-i", first.to_str().unwrap()]);
@@ -167,7 +249,33 @@ fn the_rpm_lives_and_goes() {
         "/etc/systemd/system/timers.target.wants/vcn-hook-sync.timer"
     ));
 
+    machine
+        .vcn(&["ledger", "init", "/srv/ledger", "--origin", "l.test/rpm"])
+        .ok();
+    machine.vcn(&["enroll", "/srv/ledger"]).ok();
+    machine.vcn(&["configure", "--runtime", "system"]).ok();
+    assert_eq!(
+        machine.run(&["readlink", "/usr/sbin/runc"]).ok(),
+        "/usr/bin/vcn-hook"
+    );
+    let runc = fs::read(machine.path("/usr/libexec/vcn-hook/runc")).unwrap();
+    // An upgrade of runc puts a plain one over the gate, and is put behind it.
+    let other = package::other_rpm(&scratch, "runc", RUNC);
+    rpm(&["-i", other.to_str().unwrap()]);
+    assert_eq!(
+        machine.run(&["readlink", "/usr/sbin/runc"]).ok(),
+        "/usr/bin/vcn-hook"
+    );
+    assert_eq!(machine.run(&["runc", "--version"]).ok(), "of the rpm");
+    machine.vcn(&["configure", "--status"]).ok();
+
     rpm(&["-e", "vcn-hook"]);
+    assert_eq!(machine.run(&["/usr/sbin/runc"]).ok(), "of the rpm");
+    rpm(&["-e", "runc"]);
+    fs::write(machine.path("/usr/sbin/runc"), runc).unwrap();
+    machine
+        .sh("chmod 755 /usr/sbin/runc; rm -r /srv/ledger /root/.config")
+        .ok();
     assert!(!is_there(&machine, "/usr/bin/vcn-hook"));
     // An rpm has no purge: what stays is what the docs have one remove.
     let docs = include_str!("../docs/packages.md");
@@ -192,4 +300,18 @@ fn built_twice_in_two_places_a_package_is_the_same() {
         .unwrap()
     });
     assert!(builds[0] == builds[1], "the packages differ");
+}
+
+#[test]
+fn debians_own_checker_finds_nothing() {
+    let scratch = Scratch::new("packages-lintian");
+    let deb = package::deb(&scratch, "0.1.0~test1");
+    let mut words = vec!["--fail-on", "error,warning", "--allow-root"];
+    if std::env::var_os("VCN_HOOK_BIN").is_none() {
+        // What cargo builds for tests is not static; the release is.
+        words.extend(["--suppress-tags", "missing-dependency-on-libc"]);
+    }
+    words.push(deb.to_str().unwrap());
+    let said = support::command::sh("lintian", &words);
+    assert_eq!(said.clone().ok(), "", "{said:?}");
 }

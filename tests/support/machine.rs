@@ -69,7 +69,7 @@ log_driver = "k8s-file"
 "#;
 
 /// The machine. It ends with its scratch folder.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Machine {
     /// Its process 1, as seen from here.
     init: u32,
@@ -199,6 +199,15 @@ impl Machine {
             );
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// Makes an image of one layer: busybox, and a file that says which image it is.
+    pub fn image(&self, name: &str, which: &str) {
+        self.sh(&format!(
+            "mkdir -p /tmp/{which}/bin && cp /bin/busybox /tmp/{which}/bin/ && echo {which} >/tmp/{which}/which && \
+             tar -C /tmp/{which} -c . | docker import --change 'CMD [\"/bin/busybox\",\"true\"]' - {name}"
+        ))
+        .ok();
     }
 
     /// Ends dockerd, and waits until it is gone.

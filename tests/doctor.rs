@@ -18,7 +18,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use support::command::{Ran, command, run, sh};
+use support::image::Image;
 use support::ledger;
+use support::machine::Machine;
 use support::node::Node;
 use support::scratch::Scratch;
 use support::{binary, program};
@@ -269,4 +271,267 @@ fn whoever_is_not_root_is_told_what_was_not_looked_at() {
     assert!(checks.contains(&"running-decision"), "{checks:?}");
     assert!(checks.contains(&"running-image"), "{checks:?}");
     answer.finds_nothing("gate");
+}
+
+/// A machine with a real Docker and Podman, whose gate is in the place of runc and crun.
+struct Site {
+    machine: Machine,
+    // It goes last: with it everything ends.
+    _scratch: Scratch,
+}
+
+impl std::ops::Deref for Site {
+    type Target = Machine;
+
+    fn deref(&self) -> &Machine {
+        &self.machine
+    }
+}
+
+const SLEEP: &str = "--entrypoint /bin/sleep good:1 1000";
+
+impl Site {
+    /// One container runs already when the gate is put in.
+    fn new(name: &str) -> Self {
+        let scratch = Scratch::new(name);
+        let machine = Machine::of_host(&scratch);
+        let site = Self {
+            machine,
+            _scratch: scratch,
+        };
+        let image = Image::app("good:1");
+        site.write("/var/lib/good.tar", image.archive());
+        site.dockerd();
+        site.sh("docker load -q -i /var/lib/good.tar").ok();
+        site.sh(&format!(
+            "docker run -d --network=none --name early {SLEEP}"
+        ))
+        .ok();
+        let ledger = [
+            "ledger",
+            "init",
+            "/srv/ledger",
+            "--origin",
+            "ledger.test/vcn",
+        ];
+        site.vcn(&ledger).ok();
+        site.vcn(&["enroll", "/srv/ledger"]).ok();
+        site.vcn(&["notarize", "docker-archive:/var/lib/good.tar"])
+            .ok();
+        site
+    }
+
+    fn ask(&self) -> Answer {
+        Answer::of(self.vcn(&["-o", "json", "doctor"]))
+    }
+
+    /// Opens a hole, finds it, types what closes it, and finds it no more.
+    #[track_caller]
+    fn closes(&self, check: &str, severity: &str, words: &str, open: &str) {
+        self.ask().finds_nothing(check);
+        self.sh(open).ok();
+        let fix = self.ask().finds(check, severity, words);
+        self.sh(&fix).ok();
+        self.ask().finds_nothing(check);
+    }
+
+    /// The same where what closes it is no one command.
+    #[track_caller]
+    fn closes_by(&self, check: &str, severity: &str, words: &str, open: &str, close: &str) {
+        self.ask().finds_nothing(check);
+        self.sh(open).ok();
+        let fix = self.ask().finds(check, severity, words);
+        assert!(!fix.is_empty());
+        self.sh(close).ok();
+        self.ask().finds_nothing(check);
+    }
+}
+
+#[test]
+fn each_way_round_the_gate_is_found_and_closed() {
+    let site = Site::new("doctor-around");
+    let plain = "cp /usr/libexec/vcn-hook/runc";
+
+    // Before the gate is in, everything is open.
+    let open = site.ask();
+    let fix = open.finds("docker-default-runtime", "danger", "is not vcn-hook");
+    open.finds("build-runtime", "danger", "is not vcn-hook");
+    open.finds("docker-containers", "danger", "keep 'runc' as runtime");
+    open.finds("running-runtime", "danger", "'early'");
+    assert!(!open.of_check("engine-path").is_empty());
+    assert!(!open.of_check("podman-runtimes").is_empty());
+    site.sh(&fix).ok();
+    let closed = site.ask();
+    for check in [
+        "configured",
+        "engine-path",
+        "docker-default-runtime",
+        "docker-runtimes",
+        "docker-containers",
+        "build-runtime",
+        "podman-runtimes",
+        "running-runtime",
+    ] {
+        closed.finds_nothing(check);
+    }
+
+    // What ran before the gate is there still, and is judged once it starts again.
+    let fix = closed.finds("running-decision", "warning", "before anything was judged");
+    site.sh(&fix).ok();
+    let healthy = site.ask();
+    assert_eq!(healthy.ran.code, 0, "{:?}", healthy.ran);
+
+    // A package's upgrade puts a plain runtime over our link.
+    site.closes(
+        "configured",
+        "danger",
+        "replaced by another program",
+        "cp --remove-destination /usr/libexec/vcn-hook/runc $(readlink -e /usr/sbin)/runc",
+    );
+    // Another one that is found before ours.
+    site.closes(
+        "engine-path",
+        "danger",
+        "'/usr/local/sbin/runc'",
+        &format!("{plain} /usr/local/sbin/runc"),
+    );
+    // Where containerd looks first.
+    site.closes_by(
+        "engine-path",
+        "danger",
+        "'/opt/containerd/bin/runc'",
+        &format!("mkdir -p /opt/containerd/bin && {plain} /opt/containerd/bin/runc"),
+        "rm /opt/containerd/bin/runc",
+    );
+    // Products that bring their own.
+    for place in [
+        "/var/lib/rancher/k3s/data/0a1b/bin",
+        "/snap/docker/2915/bin",
+    ] {
+        site.closes_by(
+            "bundled-runtimes",
+            "warning",
+            place,
+            &format!("mkdir -p {place} && {plain} {place}/runc"),
+            &format!("rm -r {place}"),
+        );
+    }
+    site.closes_by(
+        "containerd-runtimes",
+        "danger",
+        "BinaryName",
+        &format!(
+            "mkdir -p /opt/x /etc/containerd && {plain} /opt/x/runc && printf 'version = 2\n[plugins.x.options]\nBinaryName = \"/opt/x/runc\"\n' >/etc/containerd/config.toml"
+        ),
+        "rm /etc/containerd/config.toml",
+    );
+    site.closes_by(
+        "real-runtime",
+        "danger",
+        "no real crun",
+        "mv /usr/libexec/vcn-hook/crun /usr/libexec/vcn-hook/crun.away",
+        "mv /usr/libexec/vcn-hook/crun.away /usr/libexec/vcn-hook/crun",
+    );
+
+    // Podman: a second crun by another name of containers.conf, and a hook whose program is gone.
+    let conf = "/etc/containers/containers.conf.d/90-second.conf";
+    site.closes_by(
+        "podman-runtimes",
+        "danger",
+        "'/opt/y/crun'",
+        &format!(
+            "mkdir -p /opt/y /etc/containers/containers.conf.d && cp /usr/libexec/vcn-hook/crun /opt/y/crun && printf '[engine.runtimes]\ncrun = [\"/opt/y/crun\"]\n' >{conf}"
+        ),
+        &format!("rm {conf}"),
+    );
+    site.closes(
+        "podman-hooks",
+        "danger",
+        "Podman skips it",
+        "mkdir -p /usr/share/containers/oci/hooks.d && cat >/usr/share/containers/oci/hooks.d/50-vcn-hook.json <<'X'\n{\"version\":\"1.0.0\",\"hook\":{\"path\":\"/usr/local/bin/vcn-hook\"},\"when\":{\"always\":true},\"stages\":[\"createRuntime\"]}\nX",
+    );
+    assert_eq!(site.ask().ran.code, 0);
+}
+
+#[test]
+fn a_container_that_came_round_the_gate_is_an_alert_until_it_is_gone() {
+    let site = Site::new("doctor-round");
+    site.vcn(&["configure", "--runtime", "system"]).ok();
+    site.sh("docker restart -t 0 early").ok();
+    assert_eq!(site.ask().ran.code, 0, "{:?}", site.ask().ran);
+
+    // Whoever may use Docker may name any runtime that daemon.json has.
+    site.sh(
+        "mkdir -p /etc/docker /opt/kata && cp /usr/libexec/vcn-hook/runc /opt/kata/kata-runtime",
+    )
+    .ok();
+    site.write(
+        "/etc/docker/daemon.json",
+        r#"{"runtimes":{"kata":{"path":"/opt/kata/kata-runtime"}}}"#,
+    );
+    site.reload_dockerd();
+    let open = site.ask();
+    open.finds("docker-runtimes", "danger", "--runtime=kata");
+    site.sh(&format!(
+        "docker run -d --network=none --runtime=kata --name round {SLEEP}"
+    ))
+    .ok();
+    let open = site.ask();
+    open.finds("running-runtime", "danger", "'round'");
+    open.finds(
+        "running-decision",
+        "danger",
+        "'round' started, and nothing was decided",
+    );
+    let fix = open.finds("docker-containers", "danger", "keep 'kata' as runtime");
+    let (remove, _) = fix.split_once(',').unwrap();
+    site.sh(remove).ok();
+    let gone = site.ask();
+    for check in ["running-runtime", "running-decision", "docker-containers"] {
+        gone.finds_nothing(check);
+    }
+    site.write("/etc/docker/daemon.json", "{}");
+    site.ask().finds_nothing("docker-runtimes");
+
+    // What dockerd is told by its environment for builds.
+    site.stop_dockerd();
+    site.sh("ln -s /opt/kata/kata-runtime /opt/kata/runc; DOCKER_BUILDKIT_RUNC_COMMAND=/opt/kata/runc dockerd \
+             --iptables=false --ip6tables=false --bridge=none --storage-driver=overlay2 >>/var/log/dockerd.log 2>&1 </dev/null &")
+        .ok();
+    site.sh(
+        "for i in $(seq 150); do docker version >/dev/null 2>&1 && exit 0; sleep 0.2; done; exit 1",
+    )
+    .ok();
+    let fix = site
+        .ask()
+        .finds("build-runtime", "danger", "'/opt/kata/runc'");
+    assert!(fix.contains("DOCKER_BUILDKIT_RUNC_COMMAND"));
+    site.stop_dockerd();
+    site.dockerd();
+    site.ask().finds_nothing("build-runtime");
+
+    // An image that is withdrawn while it runs.
+    site.sh("docker start early").ok();
+    site.ask().finds_nothing("running-image");
+    site.vcn(&["untrust", "docker://good:1"]).ok();
+    let fix = site.ask().finds("running-image", "warning", "(untrusted)");
+    site.sh(&fix).ok();
+    site.ask().finds_nothing("running-image");
+}
+
+#[test]
+fn what_a_self_test_has_proven_is_told() {
+    let site = Site::new("doctor-self-test");
+    site.vcn(&["configure", "--runtime", "system"]).ok();
+    site.ask().finds("self-test", "note", "never tried");
+    site.vcn(&["self-test", "--publish"]).ok();
+    site.vcn(&["self-test"]).ok();
+    site.ask().finds_nothing("self-test");
+    // Without the gate the canary that must be refused starts.
+    site.vcn(&["unconfigure"]).ok();
+    site.vcn(&["self-test"]).failed();
+    let fix = site.ask().finds("self-test", "danger", "was not refused");
+    site.vcn(&["configure", "--runtime", "system"]).ok();
+    site.sh(&fix).ok();
+    site.ask().finds_nothing("self-test");
 }

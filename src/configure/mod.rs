@@ -35,6 +35,7 @@ pub use daemon_json::NAME;
 pub use edit::{Before, Edit, SAVED};
 pub use error::ConfigureError;
 pub use places::Places;
+pub use podman::Settings as PodmanSettings;
 pub use status::{State, Status, status};
 
 /// Tenths of a second that dockerd gets to read its settings.

@@ -157,13 +157,16 @@ fn without(path: &Path, now: &[u8], places: &Places) -> Option<Vec<u8>> {
 
 /// Podman's settings, one file laid over the other as Podman does.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Settings {
+pub struct Settings {
     engine: Table,
 }
 
 impl Settings {
     /// Reads them, but for one file.
-    pub(super) fn read(places: &Places, except: Option<&Path>) -> Result<Self, ConfigureError> {
+    ///
+    /// # Errors
+    /// [`ConfigureError`] for a file that cannot be read, or is not what Podman takes.
+    pub fn read(places: &Places, except: Option<&Path>) -> Result<Self, ConfigureError> {
         let mut settings = Self::default();
         for path in sources(places)? {
             if Some(path.as_path()) == except {
@@ -203,12 +206,30 @@ impl Settings {
     }
 
     /// The programs that a runtime's name means: the first one that is there is called.
-    pub(super) fn programs(&self, name: &str) -> Vec<PathBuf> {
+    #[must_use]
+    pub fn programs(&self, name: &str) -> Vec<PathBuf> {
         let runtimes = self.engine.get("runtimes").and_then(Value::as_table);
         strings(runtimes.and_then(|runtimes| runtimes.get(name)))
     }
 
-    pub(super) fn hooks_dirs(&self) -> Vec<PathBuf> {
+    /// Every name that is given to a runtime.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let runtimes = self.engine.get("runtimes").and_then(Value::as_table);
+        runtimes
+            .into_iter()
+            .flat_map(Table::keys)
+            .map(String::as_str)
+    }
+
+    /// The runtime that is used when nobody says which: a name, or a path.
+    #[must_use]
+    pub fn default_runtime(&self) -> Option<&str> {
+        self.engine.get("runtime").and_then(Value::as_str)
+    }
+
+    /// Where hooks are looked for, if Podman is told.
+    #[must_use]
+    pub fn hooks_dirs(&self) -> Vec<PathBuf> {
         strings(self.engine.get("hooks_dir"))
     }
 
@@ -245,7 +266,7 @@ impl Settings {
 
     /// The runtime that Podman uses when nobody says which, if it is not behind our names.
     fn beside(&self) -> impl Iterator<Item = String> {
-        let default = self.engine.get("runtime").and_then(Value::as_str);
+        let default = self.default_runtime();
         let is_ours =
             |default: &&str| KINDS.iter().any(|kind| name(*kind) == *default) || default.is_empty();
         default

@@ -24,6 +24,8 @@ macro_rules! checks {
 }
 
 checks! {
+    /// Each way in that was configured still stands.
+    Configured = "configured";
     /// The programs that engines find as `runc` and `crun`.
     EnginePath = "engine-path";
     /// Runtimes that other products bring along.

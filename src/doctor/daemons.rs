@@ -44,7 +44,15 @@ pub(super) struct Daemon {
 /// All engines of root's. Where none runs, one that stands for those that may be started.
 pub(super) fn list() -> Vec<Daemon> {
     let processes = process::list().unwrap_or_default();
-    let mut daemons: Vec<_> = processes.iter().filter_map(Daemon::of).collect();
+    // What it is about to run has its name until then.
+    let is_child = |process: &Listed| {
+        let mut others = processes.iter();
+        others.any(|other| other.pid == process.parent && other.name == process.name)
+    };
+    let engines = processes
+        .iter()
+        .filter(|process| NAMES.contains(&process.name.as_str()) && !is_child(process));
+    let mut daemons: Vec<_> = engines.filter_map(Daemon::of).collect();
     if daemons.is_empty() {
         daemons.push(Daemon {
             name: "an engine".to_owned(),
@@ -59,13 +67,12 @@ pub(super) fn list() -> Vec<Daemon> {
 impl Daemon {
     fn of(process: &Listed) -> Option<Self> {
         use std::os::unix::fs::MetadataExt as _;
-        let is_engine = NAMES.contains(&process.name.as_str());
         // A container of a container's engine, and a user's own, start nothing for this node.
         let is_roots = || {
             let metadata = std::fs::metadata(path_of(process.pid, "")).ok()?;
             Some(metadata.uid() == 0)
         };
-        if !is_engine || !is_roots()? || !shares_root(process.pid) {
+        if !is_roots()? || !shares_root(process.pid) {
             return None;
         }
         let read = |name| words(&read_capped(&path_of(process.pid, name), MAX_WORDS).ok()?);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Node;
 use super::check::{Check, Findings};
-use crate::apply;
+use crate::apply::{self, exemptions};
 use crate::sys::file::{NotRoots, check_owned_file, check_owned_path};
 
 /// The command that gives a path back to root.
@@ -59,6 +59,14 @@ fn paths(node: &Node<'_>) -> Vec<PathBuf> {
     if let Some(config) = node.config() {
         paths.extend(config.files.iter().cloned());
         paths.push(apply::pin_path(config));
+        let exempt = std::fs::read_dir(exemptions::directory(config));
+        paths.extend(
+            exempt
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|each| each.path()),
+        );
     }
     if let Ok(gate) = &node.gate {
         paths.push(gate.state_dir.clone());

@@ -7,6 +7,7 @@
 mod allowlist;
 mod around;
 mod check;
+mod configured;
 mod containerd;
 mod daemons;
 mod docker;
@@ -21,6 +22,7 @@ mod sync;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
+use crate::configure::{self, Places};
 use crate::engine::Engines;
 use crate::engine::running::{self, Running};
 use crate::pipeline;
@@ -55,6 +57,8 @@ struct Node<'a> {
     gate: Result<GateBin, gate::Trouble>,
     engines: Engines,
     daemons: Vec<Daemon>,
+    places: Places,
+    ways: Vec<configure::Status>,
     running: Running,
 }
 
@@ -80,17 +84,22 @@ pub fn examine(question: &Question) -> Findings {
     let mut found = Findings::default();
     let gate = gate::read(question);
     let engines = engines(question, gate.as_ref().ok());
+    // Whatever has become of this program's file, what leads to it can be looked at.
+    let places = Places::of_machine(std::env::current_exe().unwrap_or_default());
     let node = Node {
         running: running::list(&engines, question.now),
         daemons: daemons::list(),
+        ways: configure::status(&places),
+        places,
         gate,
         engines,
         question,
     };
+    configured::look(&node, &mut found);
     around::look(&node, &mut found);
     docker::look(&node, &mut found);
     containerd::look(&node, &mut found);
-    podman::look(&mut found);
+    podman::look(&node, &mut found);
     starts::look(&node, &mut found);
     gate::look(&node, &mut found);
     allowlist::look(&node, &mut found);

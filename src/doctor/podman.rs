@@ -1,23 +1,20 @@
 //! Podman: the programs that its names for runtimes mean, and the hooks that it runs.
 //!
-//! Owns what containers.conf says of both, and what Podman does where it says nothing. A hook whose
-//! program is missing is skipped without a word, and the container starts.
+//! Owns what Podman does where containers.conf says nothing. A hook whose program is missing is
+//! skipped without a word, and the container starts.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use toml::{Table, Value};
 
+use super::Node;
 use super::check::{Check, Findings};
 use super::programs::{NAMES, Way, way};
+use crate::configure::PodmanSettings as Settings;
 use crate::sys::file::read_capped;
 
-const MAX_SETTINGS: u64 = 4 << 20;
 const MAX_HOOK: u64 = 1 << 20;
-
-/// In the order in which Podman lays one over the other.
-const DIRECTORIES: [&str; 2] = ["/usr/share/containers", "/etc/containers"];
 
 /// Where Podman looks for hooks unless it is told otherwise.
 const HOOKS: &str = "/usr/share/containers/oci/hooks.d";
@@ -43,74 +40,29 @@ struct Hook {
     path: PathBuf,
 }
 
-pub(super) fn look(found: &mut Findings) {
+pub(super) fn look(node: &Node<'_>, found: &mut Findings) {
     if !BIN.iter().any(|bin| Path::new(bin).join("podman").exists()) {
         return;
     }
-    let engine = engine(found);
-    runtimes(&engine, found);
-    hooks(&engine, found);
-}
-
-/// `[engine]` of all settings.
-fn engine(found: &mut Findings) -> Table {
-    let mut engine = Table::new();
-    for file in files() {
-        let parsed = read_capped(&file, MAX_SETTINGS)
-            .map_err(|error| error.to_string())
-            .and_then(|bytes| {
-                let text = String::from_utf8_lossy(&bytes).into_owned();
-                toml::from_str::<Table>(&text).map_err(|error| error.message().to_owned())
-            });
-        match parsed {
-            Ok(mut table) => {
-                if let Some(Value::Table(over)) = table.remove("engine") {
-                    lay_over(&mut engine, over);
-                }
-            }
-            Err(why) => found.unseen(
-                Check::PodmanRuntimes,
-                format!("'{}': {why}", file.display()),
-            ),
+    match Settings::read(&node.places, None) {
+        Ok(settings) => {
+            runtimes(&settings, found);
+            hooks(&settings, found);
         }
-    }
-    engine
-}
-
-fn files() -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for directory in DIRECTORIES.map(Path::new) {
-        files.push(directory.join("containers.conf"));
-        let fragments = std::fs::read_dir(directory.join("containers.conf.d"));
-        let fragments = fragments.into_iter().flatten().flatten();
-        let mut fragments: Vec<_> = fragments.map(|entry| entry.path()).collect();
-        fragments.retain(|path| path.extension().is_some_and(|end| end == "conf"));
-        fragments.sort();
-        files.append(&mut fragments);
-    }
-    files.retain(|file| file.exists());
-    files
-}
-
-fn lay_over(engine: &mut Table, over: Table) {
-    for (key, value) in over {
-        match (engine.get_mut(&key), value) {
-            (Some(Value::Table(below)), Value::Table(above)) => below.extend(above),
-            (_, value) => {
-                engine.insert(key, value);
-            }
+        Err(error) => {
+            let why = std::error::Error::source(&error)
+                .map_or_else(String::new, |why| format!(": {why}"));
+            found.unseen(Check::PodmanRuntimes, format!("{error}{why}"));
         }
     }
 }
 
-fn runtimes(engine: &Table, found: &mut Findings) {
+fn runtimes(settings: &Settings, found: &mut Findings) {
     let check = Check::PodmanRuntimes;
-    let named = engine.get("runtimes").and_then(Value::as_table);
-    let others = named.into_iter().flat_map(Table::keys).map(String::as_str);
-    let others = others.filter(|name| !NAMES.contains(name));
-    let default = engine.get("runtime").and_then(Value::as_str);
+    let others = settings.names().filter(|name| !NAMES.contains(name));
+    let default = settings.default_runtime();
     for name in NAMES.into_iter().chain(others) {
-        let Some(program) = program(named, name) else {
+        let Some(program) = program(settings, name) else {
             continue;
         };
         if way(&program, Path::new("/")) == Way::Gate {
@@ -144,24 +96,17 @@ fn runtimes(engine: &Table, found: &mut Findings) {
 }
 
 /// The program that a name means: the first one that is there.
-fn program(named: Option<&Table>, name: &str) -> Option<PathBuf> {
-    let list = named.and_then(|named| named.get(name));
-    let mut listed = strings(list);
+fn program(settings: &Settings, name: &str) -> Option<PathBuf> {
+    let mut listed = settings.programs(name);
     if listed.is_empty() {
         listed = BIN.map(|bin| Path::new(bin).join(name)).into();
     }
     listed.into_iter().find(|path| path.exists())
 }
 
-fn strings(value: Option<&Value>) -> Vec<PathBuf> {
-    let list = value.and_then(Value::as_array).into_iter().flatten();
-    list.filter_map(|value| value.as_str().map(PathBuf::from))
-        .collect()
-}
-
-fn hooks(engine: &Table, found: &mut Findings) {
+fn hooks(settings: &Settings, found: &mut Findings) {
     let check = Check::PodmanHooks;
-    let mut directories = strings(engine.get("hooks_dir"));
+    let mut directories = settings.hooks_dirs();
     if directories.is_empty() {
         directories.push(HOOKS.into());
     }
@@ -197,26 +142,4 @@ fn hooks(engine: &Table, found: &mut Findings) {
 
 fn is_program(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|program| program.is_file() && program.mode() & 0o111 != 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use super::{Table, Value, lay_over, program, strings};
-
-    #[test]
-    fn settings_lie_over_one_another_name_by_name() {
-        let mut engine = Table::new();
-        for text in [
-            "runtime = \"crun\"\nhooks_dir = [\"/a\"]\n[runtimes]\nrunc = [\"/none\", \"/proc/self/exe\"]",
-            "[runtimes]\nkata = [\"/k\"]",
-        ] {
-            lay_over(&mut engine, toml::from_str(text).expect("well formed"));
-        }
-        let named = engine.get("runtimes").and_then(Value::as_table);
-        assert_eq!(program(named, "runc"), Some("/proc/self/exe".into()));
-        assert_eq!(program(named, "kata"), None);
-        assert_eq!(strings(engine.get("hooks_dir")), [PathBuf::from("/a")]);
-    }
 }

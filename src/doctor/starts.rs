@@ -10,6 +10,7 @@ use super::Node;
 use super::check::{Check, Findings};
 use super::programs::{Way, way};
 use crate::audit::passages::{Entered, Passages};
+use crate::configure::{State, Target};
 use crate::engine::running::{Container, Source};
 use crate::pipeline::{self, Opened};
 use crate::policy::gatebin::Mode;
@@ -75,14 +76,19 @@ fn decisions(node: &Node<'_>, found: &mut Findings) {
         let what = format!("the decisions in '{}': {error}", path.display());
         return found.unseen(check, what);
     }
+    // Once the gate is in, even the first decision has to be there.
+    let is_cut = rotated(path).exists();
+    let since = put_in(node).filter(|_| !is_cut);
     let mut decided = 0;
     let mut before = Vec::new();
     for container in &node.running.containers {
         match passages.of_start(&container.id, container.started) {
             Entered::ByGate(_) => decided += 1,
-            Entered::Before => before.push(container),
+            Entered::Before if since.is_none_or(|since| container.started <= since) => {
+                before.push(container);
+            }
             // Each is an alert of its own.
-            Entered::Around => {
+            Entered::Before | Entered::Around => {
                 let name = named(container);
                 let what = format!(
                     "{name} started, and nothing was decided that let it: it came round the gate"
@@ -92,7 +98,7 @@ fn decisions(node: &Node<'_>, found: &mut Findings) {
         }
     }
     let names: Vec<_> = before.iter().map(|container| named(container)).collect();
-    match (before.is_empty(), rotated(path).exists()) {
+    match (before.is_empty(), is_cut) {
         (true, _) => {}
         (false, true) => {
             let what = format!(
@@ -110,6 +116,13 @@ fn decisions(node: &Node<'_>, found: &mut Findings) {
         check,
         format!("{decided} running, each by a decision on record"),
     );
+}
+
+/// When runc and crun made way for the gate, where they have ever since.
+fn put_in(node: &Node<'_>) -> Option<u64> {
+    let mut ways = node.ways.iter();
+    let system = ways.find(|way| way.target == Target::System && way.state == State::On);
+    system?.since
 }
 
 /// Where logrotate puts what was in a file before.

@@ -2,8 +2,9 @@
 //!
 //! Owns what containerd's shims and conmon say of themselves: their command lines, their directory,
 //! and what a shim writes there. A process can call itself whatever it likes, so none of this names
-//! an image.
+//! an image; and of another user's nothing is read, who could make whoever reads wait for ever.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -39,15 +40,18 @@ impl Monitor {
     /// is left behind.
     pub(super) fn of(inside: &Inside, table: &Table) -> Option<Self> {
         let parent = table.get(inside.init.parent)?;
-        let words = || arguments(parent.pid);
-        if parent.name == "conmon" {
-            return Some(Self::conmon(parent.pid, &words()));
+        let pid = parent.pid;
+        match parent.name.as_str() {
+            // The kernel keeps 15 bytes of `containerd-shim-runc-v2`.
+            "conmon" | "containerd-shim" if !is_roots(pid) => Some(Self {
+                pid,
+                id: None,
+                runtime: None,
+            }),
+            "conmon" => Some(Self::conmon(pid, &arguments(pid))),
+            "containerd-shim" => Some(Self::shim(parent, &inside.init, &arguments(pid))),
+            _ => None,
         }
-        // The kernel keeps 15 bytes of `containerd-shim-runc-v2`.
-        if parent.name == "containerd-shim" {
-            return Some(Self::shim(parent, &inside.init, &words()));
-        }
-        None
     }
 
     fn conmon(pid: u32, words: &[String]) -> Self {
@@ -71,6 +75,11 @@ impl Monitor {
             id,
         }
     }
+}
+
+fn is_roots(pid: u32) -> bool {
+    let process = std::fs::metadata(path_of(pid, ""));
+    process.is_ok_and(|process| process.uid() == 0)
 }
 
 /// A shim for another kind of runtime is that runtime itself (kata, runsc).

@@ -13,7 +13,7 @@ BINARY  := $(BUILD)/$(TARGET)/release/vcn-hook
 FUZZ_ENV = $(if $(CARGO_TARGET_DIR),CARGO_TARGET_DIR=$(abspath $(CARGO_TARGET_DIR))/fuzz)
 FUZZ    := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR)/fuzz,fuzz/target)/x86_64-unknown-linux-gnu/release/fuzz
 UNITS   := vcn-hook-sync.service vcn-hook-sync.timer vcn-hook-apply.service vcn-hook-apply.path \
-           vcn-hook-index@.service vcn-hook-index@.timer
+           vcn-hook-index@.service vcn-hook-index@.timer vcn-hook-watch.service
 VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 DIST    ?= $(BUILD)/packages
 # What is built from one commit is one and the same, whenever and wherever.

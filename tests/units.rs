@@ -14,9 +14,10 @@ use support::package;
 use support::scratch::Scratch;
 
 /// systemd's own measure, from 0 (nothing is left to it) to 10, in tenths; docs/packages.md names them.
-const EXPOSURE: [(&str, u8); 2] = [
+const EXPOSURE: [(&str, u8); 3] = [
     ("vcn-hook-sync.service", 12),
     ("vcn-hook-apply.service", 17),
+    ("vcn-hook-watch.service", 26),
 ];
 
 #[test]
@@ -55,7 +56,7 @@ fn systemd_knows_every_word_of_the_units() {
         .map(|entry| entry.unwrap().path().display().to_string())
         .collect();
     units.sort();
-    assert_eq!(units.len(), 6, "{units:?}");
+    assert_eq!(units.len(), 7, "{units:?}");
     let mut words = vec!["verify", "--man=no", "--recursive-errors=no"];
     words.extend(units.iter().map(String::as_str));
     // It looks for the program where the unit says that it is, which need not be installed here.

@@ -23,6 +23,7 @@ mod mode;
 mod self_test;
 mod setup;
 mod verify;
+mod watch;
 
 pub use apply::Apply;
 pub use baseline::Baseline;
@@ -33,6 +34,7 @@ pub use self_test::{EngineWord, SelfTest};
 pub use setup::{Setup, Skippable};
 pub use trust::{Named, Trust, TrustEdit, TrustPublish, TrustShow, TrustSign};
 pub use verify::{Deep, Selection, Verify};
+pub use watch::Watch;
 
 /// Starts a container only if its image is TRUSTED in a transparency ledger.
 #[derive(Debug, Parser)]
@@ -121,6 +123,9 @@ pub enum Verb {
     /// Find what lets a start come round the gate, or keeps it from judging right
     #[command(after_help = help::DOCTOR)]
     Doctor,
+    /// Judge what runs, again and again, and tell whom it concerns
+    #[command(after_help = help::WATCH)]
+    Watch(Watch),
     /// List what was refused, or would have been in audit mode
     #[command(after_help = help::REPORT)]
     Report(Report),

@@ -78,6 +78,16 @@ Examples:
   vcn-hook explain 3f1c
   vcn-hook explain web";
 
+pub(super) const WATCH: &str = "\
+Examples:
+  vcn-hook watch --once
+  vcn-hook watch --interval 30
+
+Looks at everything that runs on this node: at its start, after each interval,
+after each sync, and when its settings change or it gets SIGHUP. Whom it tells,
+and what it pauses or stops, is in [watch] of config.toml.
+CHECK_INTERVAL and NODENAME in the environment are vcn-watchdog's.";
+
 pub(super) const REPORT: &str = "\
 Each image and reason once, with what to do. A refusal that the ledger has settled
 since, because the image was notarized, is told apart.

@@ -47,6 +47,7 @@ pub mod verify;
 pub mod version;
 pub mod view;
 pub mod vouching;
+pub mod watch;
 pub mod yaml;
 
 use std::ffi::OsString;
@@ -99,6 +100,7 @@ fn dispatch(context: &mut Context, verb: Verb) -> Result<u8, Failure> {
         Verb::Explain(args) => explain::explain(context, &args),
         Verb::Status => status::run(context),
         Verb::Doctor => doctor::run(context),
+        Verb::Watch(args) => watch::run(context, &args),
         Verb::Report(args) => report::run(context, &args),
         Verb::SelfTest(args) => self_test::run(context, &args),
         Verb::Setup(args) => setup::run(context, &args),

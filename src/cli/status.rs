@@ -1,5 +1,7 @@
 //! `status`: is the gate on, how fresh is its allowlist, what did it decide.
 
+mod alerts;
+
 use serde_json::{Value, json};
 
 use super::context::Context;
@@ -15,6 +17,7 @@ use crate::policy::freshness::duration;
 use crate::policy::gatebin::Exempted;
 use crate::store::HighWater;
 use crate::verdict::Reason;
+use crate::watch::outbox::Outbox;
 
 /// Shows what this node knows and did.
 ///
@@ -25,11 +28,17 @@ pub fn run(context: &mut Context) -> Result<u8, Failure> {
     let node = Node::look(context, &config);
     let tail = decisions::tail(&config.decisions);
     let unrecorded = unrecorded(&config);
-    let value = node.value(&config, &tail, unrecorded);
+    // Only root may read it, and it is there once somebody has watched.
+    let outbox = Outbox::read(&config.state_dir).ok();
+    let mut value = node.value(&config, &tail, unrecorded);
+    if let (Value::Object(map), Some(outbox)) = (&mut value, &outbox) {
+        map.insert("alerts".to_owned(), alerts::value(outbox));
+    }
     let now = context.now;
-    context
-        .out
-        .answer(&value, |_| node.text(&config, &tail, unrecorded, now))?;
+    context.out.answer(&value, |_| {
+        let alerts = outbox.as_ref().map(alerts::rows).unwrap_or_default();
+        node.text(&config, &tail, unrecorded, now) + &alerts
+    })?;
     Ok(0)
 }
 

@@ -176,7 +176,11 @@ pub fn with_sources<T>(
     }))
 }
 
-fn copy_in(config: &Config, state: &Path) -> Result<LogCopy, Failure> {
+/// The copy of the log in a state directory.
+///
+/// # Errors
+/// When there is none, or no trust root to read it by.
+pub(super) fn copy_in(config: &Config, state: &Path) -> Result<LogCopy, Failure> {
     let log = Dir::open(&state.join("log")).map_err(unreadable)?;
     let root = trusted::root(config, state)?.root;
     Ok(LogCopy {

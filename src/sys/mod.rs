@@ -17,6 +17,7 @@ pub mod journal;
 pub mod lookup;
 pub mod mount;
 pub mod mountinfo;
+pub mod notify;
 pub mod process;
 pub mod signal;
 pub mod source;

@@ -6,6 +6,8 @@
 use std::path::Path;
 use std::time::Instant;
 
+use nix::unistd::geteuid;
+
 use super::reach::Reach;
 use super::sweep::{Allowlist, Stated, Sweep, Watched};
 use crate::allowlist::record::{Key, Kind, Record, Status};
@@ -21,6 +23,7 @@ use crate::policy::standing::{deciding, standing};
 use crate::store::Store;
 use crate::sys::cgroup;
 use crate::sys::file::read_owned;
+use crate::sys::process;
 use crate::verdict::{Reason, ReasonCode, Undecided, Verdict};
 
 /// Who knows what the ledger's statements say.
@@ -87,9 +90,10 @@ impl Lookout {
             now,
         };
         let containers = running.containers.into_iter();
-        let containers: Vec<_> = containers
+        let mut containers: Vec<_> = containers
             .map(|container| self.watched(container, &bench, statements))
             .collect();
+        spare(&mut containers, gate.as_ref().ok(), now);
         self.passages
             .forget(&|id| containers.iter().any(|container| container.id == id));
         Sweep {
@@ -98,6 +102,7 @@ impl Lookout {
             took: begun.elapsed(),
             containers,
             troubles,
+            mode: gate.as_ref().ok().map(|gate| gate.mode),
             undecided: bench.undecided().cloned(),
             allowlist: allowlist.ok().map(|opened| facts_of(&opened)),
         }
@@ -137,6 +142,7 @@ impl Lookout {
             id: container.id,
             name: container.name,
             image: container.image_name,
+            spared: false,
         }
     }
 }
@@ -275,6 +281,18 @@ fn compiled(state_dir: &Path) -> Result<GateBin, Reason> {
     GateBin::decode(&bytes).map_err(|error| cannot(error.to_string()))
 }
 
+/// Marks what nothing is ever done to: what root lets run here, and the image that this process is of.
+fn spare(containers: &mut [Watched], gate: Option<&GateBin>, now: u64) {
+    let own = process::mounts_of(std::process::id()).ok();
+    let is_own = |watched: &&Watched| own.is_some() && process::mounts_of(watched.pid).ok() == own;
+    let own = containers.iter().find(is_own).and_then(|own| own.config);
+    for watched in containers {
+        watched.spared = watched.config.is_some_and(|config| {
+            Some(config) == own || gate.is_some_and(|gate| gate.may_stand_in(&config, now))
+        });
+    }
+}
+
 /// Without gate.bin, what runs is still shown.
 fn of_config(config: &Config) -> Engines {
     let bundles = config.bundles.iter().map(|bundle| Declared {
@@ -300,7 +318,11 @@ fn facts_of(opened: &Opened) -> Allowlist {
     }
 }
 
+/// Some kernels let root look into every process but the first; for anybody else it matters.
 fn unseen(processes: usize) -> Option<Reason> {
+    if geteuid().is_root() {
+        return None;
+    }
     let detail = format!("{processes} processes may not be looked into");
     let reason = Reason::new(ReasonCode::Unreadable, detail, "run the watch as root");
     (processes > 0).then_some(reason)

@@ -4,14 +4,22 @@
 //! the layers that are mounted for it. What a sweep looks like on a page, in a metric or in a line is
 //! each output's own file. Nothing here is reachable from the gate.
 
+pub mod act;
+pub mod alert;
 pub mod decisions;
+pub mod deliver;
+pub mod heart;
+pub mod incidents;
 pub mod influx;
 pub mod look;
+pub mod outbox;
 pub mod page;
 pub mod picture;
 pub mod problems;
+mod program;
 pub mod prometheus;
 mod reach;
+pub mod receiver;
 pub mod results;
 #[cfg(test)]
 mod samples;

@@ -44,6 +44,7 @@ fn container(n: u8, id: &str, name: &str, image: &str) -> Watched {
             time: NOW,
         }),
         entered: Entered::Before,
+        spared: false,
     }
 }
 
@@ -58,6 +59,7 @@ pub(crate) fn healthy() -> Picture {
             took: Duration::from_millis(12),
             containers: vec![container(1, "a", "web", "web:1")],
             troubles: Vec::new(),
+            mode: Some(Mode::Enforce),
             allowlist: Some(Allowlist {
                 log_size: 7,
                 records: 12,

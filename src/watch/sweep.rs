@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::allowlist::record::Status;
 pub use crate::audit::passages::{Entered, Passage};
 use crate::image::digest::Digest;
+use crate::policy::gatebin::Mode;
 use crate::verdict::{Reason, Verdict};
 
 /// One look at everything that runs.
@@ -23,6 +24,8 @@ pub struct Sweep {
     pub containers: Vec<Watched>,
     /// What could not be looked at: whoever is named there alone is not among the containers.
     pub troubles: Vec<Reason>,
+    /// Whether a refusal refuses on this node; `None` without gate.bin.
+    pub mode: Option<Mode>,
     /// The allowlist that answered, if one did.
     pub allowlist: Option<Allowlist>,
     /// Why nothing can be decided on this node now: no allowlist, an expired one, no gate.bin.
@@ -76,6 +79,8 @@ pub struct Watched {
     pub statement: Option<Stated>,
     /// How it came to run.
     pub entered: Entered,
+    /// Whether nothing is ever done to it: its image is on the floor or exempted, or the watch's own.
+    pub spared: bool,
 }
 
 /// The statement that decides, as far as people are told of it.
@@ -138,3 +143,53 @@ impl Sweep {
 
 /// As many characters as Docker and Podman show.
 const SHORT_ID: usize = 12;
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::{Entered, Sweep, Watched};
+    use crate::allowlist::record::Status;
+    use crate::policy::gatebin::Mode;
+    use crate::verdict::{Reason, ReasonCode, Verdict};
+
+    pub(crate) fn container(id: &str) -> Watched {
+        Watched {
+            engine: "docker",
+            id: id.to_owned(),
+            name: Some("web".to_owned()),
+            image: Some("app:1".to_owned()),
+            config: None,
+            manifest: None,
+            pid: 1,
+            started: 1,
+            paused: false,
+            status: Status::Trusted,
+            level: 0,
+            verdict: Verdict::Allow(Reason::new(ReasonCode::Trusted, "d", "")),
+            statement: None,
+            entered: Entered::Before,
+            spared: false,
+        }
+    }
+
+    pub(crate) fn sweep(containers: Vec<Watched>) -> Sweep {
+        Sweep {
+            node: "n1".to_owned(),
+            begun: 1_709_210_096,
+            took: Duration::ZERO,
+            containers,
+            troubles: Vec::new(),
+            mode: Some(Mode::Enforce),
+            allowlist: None,
+            undecided: None,
+        }
+    }
+
+    #[test]
+    fn an_id_that_is_none_is_shown_as_it_is() {
+        assert_eq!(container("0123456789abcdef").short_id(), "0123456789ab");
+        assert_eq!(container("éééééééé").short_id(), "éééééé");
+        assert_eq!(container("0123456789aé").short_id(), "0123456789aé");
+    }
+}

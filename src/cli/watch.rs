@@ -1,0 +1,306 @@
+//! `watch`: what runs, judged again and again, and said.
+//!
+//! Owns when the next look is due, and what is said of each. What is looked at, told and done belongs
+//! to the module `watch`.
+
+mod lines;
+mod signs;
+mod statements;
+
+use std::collections::HashMap;
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::args;
+use super::context::{Context, is_root};
+use super::failure::{Failure, OrFail as _};
+use super::output::Format;
+use crate::config::Config;
+use crate::config::watch::{Log, Secret};
+use crate::sys::file::read_small;
+use crate::sys::signal::{Asked, Requests};
+use crate::sys::{clock, notify};
+use crate::verdict::{ReasonCode, exit};
+use crate::watch::act::Actor;
+use crate::watch::deliver::{Delivery, Shared};
+use crate::watch::heart::Heart;
+use crate::watch::incidents;
+use crate::watch::look::Lookout;
+use crate::watch::outbox::Outbox;
+use crate::watch::receiver::Receiver;
+use crate::watch::sweep::Sweep;
+use signs::Signs;
+use statements::Copied;
+
+/// How often the signs that a look is due are looked for.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long `--once` tries to tell somebody who fails, and how long it waits for the limit per minute.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
+
+/// How long the end waits for what is being told.
+const PARTING: Duration = Duration::from_secs(5);
+
+/// Watches what runs, until it is asked to end.
+///
+/// # Errors
+/// `configuration` when there is none to begin with; the watch goes on with the last one when a later
+/// one is broken.
+pub fn run(context: &mut Context, args: &args::Watch) -> Result<u8, Failure> {
+    if args.once {
+        return Watching::begin(context, args)?.once(context);
+    }
+    // Held back before there are threads that would be ended by them.
+    let requests = Requests::hold()?;
+    Watching::begin(context, args)?.go_on(context, &requests)?;
+    Ok(exit::OK)
+}
+
+/// A watch, and all that it remembers.
+struct Watching {
+    config: Config,
+    typed: Option<u64>,
+    only_changes: bool,
+    lookout: Lookout,
+    statements: Copied,
+    actor: Actor,
+    delivery: Delivery,
+    shared: Arc<Shared>,
+    heart: Heart,
+    manager: Option<OsString>,
+    /// What was said of each container, by the key of its incident.
+    said: HashMap<String, String>,
+}
+
+impl Watching {
+    fn begin(context: &mut Context, args: &args::Watch) -> Result<Self, Failure> {
+        let config = context.config()?;
+        if !is_root() {
+            context.out.note(
+                "not root: only what this user may look into is seen, and nobody can be told of it",
+            );
+        }
+        let outbox = match args.dry_run || !is_root() {
+            true => Outbox::default(),
+            false => Outbox::open(&config.state_dir).map_err(|error| unopened(&config, error))?,
+        };
+        let delivery = Delivery::of(outbox);
+        let mut watch = Self {
+            typed: args.interval,
+            only_changes: args.changes,
+            lookout: Lookout::new(node()?, &config),
+            statements: Copied::new(),
+            actor: Actor::default(),
+            shared: delivery.shared(),
+            delivery,
+            heart: Heart::default(),
+            manager: env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()),
+            said: HashMap::new(),
+            config,
+        };
+        watch.actor.dry_run = args.dry_run;
+        watch.interval()?;
+        watch.configured(context);
+        Ok(watch)
+    }
+
+    /// Looks once, and ends when everybody was told.
+    fn once(&mut self, context: &mut Context) -> Result<u8, Failure> {
+        let sweep = self.look(context)?;
+        let (failing, all) = PATIENCE;
+        self.delivery.flush(failing, all);
+        self.remarks(context);
+        self.heart.rest(PARTING);
+        Ok(match sweep.is_clean() {
+            true => exit::OK,
+            false => exit::FAILURE,
+        })
+    }
+
+    fn go_on(&mut self, context: &mut Context, requests: &Requests) -> Result<(), Failure> {
+        let mut signs = Signs::of(&self.config);
+        self.tell_manager("READY=1");
+        loop {
+            let begun = Instant::now();
+            let sweep = self.look(context)?;
+            self.tell_manager(&format!("STATUS={}\nWATCHDOG=1", lines::summary(&sweep)));
+            let mut is_due = false;
+            while !is_due && begun.elapsed() < self.interval()? {
+                let asked = requests.within(TICK.min(self.interval()?));
+                if asked == Some(Asked::End) {
+                    self.tell_manager("STOPPING=1");
+                    self.delivery.end(PARTING);
+                    self.remarks(context);
+                    return Ok(());
+                }
+                self.remarks(context);
+                self.tell_manager("WATCHDOG=1");
+                let seen = signs.look(&self.config);
+                if asked == Some(Asked::Reload) || seen.configuration {
+                    // What changes while it is read is seen next time: the signs are from before.
+                    self.reload(context);
+                    is_due = true;
+                }
+                is_due |= seen.allowlist;
+            }
+        }
+    }
+
+    /// One look, and all that follows from it.
+    fn look(&mut self, context: &mut Context) -> Result<Sweep, Failure> {
+        self.statements.renew(&self.config);
+        let now = clock::now();
+        let sweep = self.lookout.sweep(&self.config, &mut self.statements, now);
+        let deeds = self.actor.act(&sweep, &self.config);
+        let learnt = self.shared.outbox(|outbox| outbox.learn(&sweep, &deeds));
+        let alerts = match learnt {
+            Ok(alerts) => alerts,
+            Err(error) => {
+                context.out.warn(&format!("cannot keep alerts: {error}"));
+                Vec::new()
+            }
+        };
+        self.say(context, &sweep)?;
+        for alert in &alerts {
+            // Whose failure has a line of its own is told of there.
+            if let Some(deed) = &alert.deed {
+                let headline = alert.headline();
+                context.out.warn(&format!("{headline}; it {deed}"));
+            }
+        }
+        if let Some(heartbeat) = &self.config.watch.heartbeat
+            && !self.actor.dry_run
+        {
+            self.heart.beat(heartbeat);
+        }
+        self.remarks(context);
+        Ok(sweep)
+    }
+
+    /// Says what a look found.
+    fn say(&mut self, context: &mut Context, sweep: &Sweep) -> Result<(), Failure> {
+        if context.out.format != Format::Text {
+            return context.out.answer(&lines::json(sweep), |_| String::new());
+        }
+        let only_changes = self.only_changes || self.config.watch.log == Log::Changes;
+        let mut said = HashMap::with_capacity(sweep.containers.len());
+        let (mut good, mut bad) = (String::new(), lines::of_node(sweep));
+        if only_changes && self.said.get("") == Some(&bad) {
+            said.insert(String::new(), std::mem::take(&mut bad));
+        } else {
+            said.insert(String::new(), bad.clone());
+        }
+        for watched in &sweep.containers {
+            let key = incidents::key(watched);
+            let line = lines::of(watched);
+            if !only_changes || self.said.get(&key) != Some(&line) {
+                match watched.passes() {
+                    true => good.push_str(&line),
+                    false => bad.push_str(&line),
+                }
+            }
+            said.insert(key, line);
+        }
+        self.said = said;
+        context.out.show(&bad);
+        match good.is_empty() {
+            true => Ok(()),
+            false => context.out.answer("", |_| good),
+        }
+    }
+
+    /// Reads the configuration again; a broken one changes nothing.
+    fn reload(&mut self, context: &mut Context) {
+        match context.config() {
+            Ok(config) => {
+                self.config = config;
+                self.configured(context);
+            }
+            Err(failure) => context
+                .out
+                .warn(&format!("{failure}; the last configuration stays")),
+        }
+    }
+
+    /// Follows from a configuration that was read.
+    fn configured(&mut self, context: &mut Context) {
+        let receivers = match self.actor.dry_run || !is_root() {
+            true => Vec::new(),
+            false => Receiver::of(&self.config.watch),
+        };
+        let limit = self.config.watch.alerts_per_minute;
+        self.delivery.tell(receivers, limit);
+        for remark in signs::exposed(&self.config) {
+            context.out.note(remark);
+        }
+    }
+
+    /// The interval in force: what was typed, else `CHECK_INTERVAL`, else the configuration's.
+    fn interval(&self) -> Result<Duration, Failure> {
+        if let Some(seconds) = self.typed {
+            return Ok(Duration::from_secs(seconds));
+        }
+        match env::var_os("CHECK_INTERVAL").filter(|value| !value.is_empty()) {
+            None => Ok(self.config.watch.interval),
+            Some(value) => {
+                let seconds = value.to_str().and_then(|text| text.trim().parse().ok());
+                match seconds {
+                    Some(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+                    _ => Err(Failure::configuration(format!(
+                        "CHECK_INTERVAL: '{}' is not between 1 and 86400 seconds",
+                        value.to_string_lossy()
+                    ))),
+                }
+            }
+        }
+    }
+
+    fn remarks(&self, context: &mut Context) {
+        for remark in self.shared.remarks().into_iter().chain(self.heart.remark()) {
+            context.out.warn(&remark);
+        }
+    }
+
+    fn tell_manager(&self, lines: &str) {
+        if let Some(manager) = &self.manager {
+            // A manager that does not listen ends us when it wants to.
+            let _ = notify::send(manager, lines);
+        }
+    }
+}
+
+/// The node's name: `NODENAME`, as vcn-watchdog had it, else the host's.
+fn node() -> Result<String, Failure> {
+    if let Some(name) = env::var_os("NODENAME").filter(|name| !name.is_empty()) {
+        return Ok(name.to_string_lossy().into_owned());
+    }
+    let name = read_small::<256>("/proc/sys/kernel/hostname".as_ref())?;
+    Ok(String::from_utf8_lossy(&name).trim().to_owned())
+}
+
+fn unopened(config: &Config, error: io::Error) -> Failure {
+    let directory = config.state_dir.join("watch");
+    let what = match error.kind() {
+        io::ErrorKind::WouldBlock => format!(
+            "another watch keeps '{}': end it first, or look with --dry-run",
+            directory.display()
+        ),
+        _ => format!("cannot use '{}'", directory.display()),
+    };
+    let code = ReasonCode::Configuration.exit_code();
+    let kept: Result<(), _> = Err(error);
+    match kept.or_fail(code, || what) {
+        Err(failure) => failure,
+        Ok(()) => Failure::configuration("the state of the watch"),
+    }
+}
+
+/// The files that have secrets of their own.
+fn secrets(config: &Config) -> impl Iterator<Item = &Secret> {
+    let watch = &config.watch;
+    let secrets = [&watch.slack_webhook, &watch.webhook, &watch.heartbeat];
+    secrets.into_iter().flatten()
+}

@@ -98,21 +98,28 @@ fn works(suite: Suite) {
         .run(&["systemctl", "start", &format!("{unit}.service")])
         .ok();
 
-    // A denial, explained.
-    machine.vcn(&["mode", "enforce", "--yes"]).ok();
-    let config =
-        r#"{"ociVersion":"1.0.2","root":{"path":"rootfs"},"process":{"args":["/x"],"cwd":"/"}}"#;
-    machine.write("/srv/bundle/config.json", config);
-    machine.sh("mkdir /srv/bundle/rootfs").ok();
+    // In its sandbox it still sees what runs, and says what would not start again.
+    machine.image("app:evil", "evil");
     machine
-        .vcn(&["runtime", "--", "run", "--bundle", "/srv/bundle", "by-hand"])
-        .failed();
+        .sh("docker run -d --name running app:evil /bin/busybox sleep 10000")
+        .ok();
+    machine
+        .run(&["systemctl", "start", "vcn-hook-apply.service"])
+        .ok();
+    let said = machine
+        .run(&["journalctl", "--no-pager", "-u", "vcn-hook-apply"])
+        .out;
+    assert!(said.contains("of running (unknown)"), "{said}");
+
+    // A denial, explained.
+    machine.vcn(&["configure", "--runtime", "system"]).ok();
+    machine.vcn(&["mode", "enforce", "--yes"]).ok();
+    machine.sh("docker run --rm app:evil").failed();
     eventually(&machine, "the journal explains", || {
-        let said = machine
-            .run(&["journalctl", "--no-pager", "-x", "-t", "vcn-hook"])
-            .out;
-        said.contains("deny by-hand")
-            && said.contains("no engine's record says which image this is")
+        let words = ["journalctl", "--no-pager", "-x", "-t", "vcn-hook"];
+        let said = machine.run(&words).out;
+        said.contains("Subject: vcn-hook: unknown")
+            && said.contains("the ledger has no word about it")
     });
     machine.run(&["apt-get", "purge", "-y", "vcn-hook"]).ok();
     let left = machine.run(&[

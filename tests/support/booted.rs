@@ -1,7 +1,7 @@
 //! A machine whose process 1 is a real systemd: a Debian root in a container of systemd-nspawn.
 //!
-//! The kernel is this machine's; units, timers, journal, accounts and sandboxes are real. Engines are
-//! masked: they want more of the kernel than nspawn gives.
+//! The kernel is this machine's; units, timers, journal, accounts, sandboxes and Docker are real. Docker has
+//! no bridge, for which this machine need not have the modules.
 
 use super::machine::Machine;
 use super::package::{Suite, root};
@@ -22,12 +22,12 @@ done
 echo $$ >pid
 mount -t tmpfs -o mode=0755 tmpfs /run
 mount -t tmpfs -o mode=0755 tmpfs layer
-mkdir -p layer/work layer/upper/etc/systemd/system root
-for unit in docker.service docker.socket containerd.service; do
-    ln -s /dev/null "layer/upper/etc/systemd/system/$unit"
-done
+mkdir -p layer/work layer/upper/etc/docker root docker
+echo '{"iptables": false, "ip6tables": false, "bridge": "none", "storage-driver": "overlay2"}' \
+    >layer/upper/etc/docker/daemon.json
 mount -t overlay -o "lowerdir=$LOWER,upperdir=layer/upper,workdir=layer/work" overlay root
-exec systemd-nspawn --quiet --boot --directory=root --register=no --keep-unit --link-journal=no --console=pipe
+exec systemd-nspawn --quiet --boot --directory=root --register=no --keep-unit --link-journal=no --console=pipe \
+    --capability=all --system-call-filter='@keyring bpf' --bind="$PWD/docker:/var/lib/docker"
 "#;
 
 /// Ends it as it is ended itself, and removes its cgroups.
@@ -56,14 +56,12 @@ pub fn boot(scratch: &Scratch, suite: Suite) -> Machine {
         .current_dir(&base)
         .env("BOOT", BOOT)
         .env("LOWER", root(suite))
+        // Newer systemds refuse cgroups of the first version.
+        .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
         .env("GROUPS_OF_OURS", groups(suite))
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log);
-    if suite == Suite::Trixie {
-        // Its systemd refuses cgroups of the first version.
-        command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1");
-    }
     scratch.adopt("booted", command.spawn().unwrap());
     let begun = Instant::now();
     loop {

@@ -323,6 +323,9 @@ pub struct LedgerInit {
     /// The first organisation's website
     #[arg(long, value_name = "URL", default_value = "")]
     pub website: String,
+    /// Do not turn on the timer that keeps the index signed
+    #[arg(long)]
+    pub no_timer: bool,
 }
 
 /// Options of `ledger serve`.

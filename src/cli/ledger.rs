@@ -3,6 +3,7 @@
 pub(crate) mod index;
 mod init;
 pub(crate) mod serve;
+mod timer;
 
 use super::args::Ledger;
 use super::context::Context;

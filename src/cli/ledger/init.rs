@@ -56,11 +56,16 @@ pub(super) fn run(context: &mut Context, args: &LedgerInit) -> Result<u8, Failur
     Sequencer::create(&directory, &keys.log).or_fail(exit::FAILURE, what)?;
     super::index::publish(&directory, context.now)?;
     let fingerprint = root::fingerprint(&note).or_fail(exit::FAILURE, what)?;
+    let unit = match args.no_timer {
+        true => None,
+        false => super::timer::turn_on(&directory),
+    };
     let value = json!({
         "ledger": directory.display().to_string(),
         "origin": args.origin,
         "root": { "version": 1, "fingerprint": fingerprint },
         "signer": { "key": signer.to_string(), "id": signer.keyid(), "path": path.display().to_string() },
+        "timer": unit,
     });
     context.out.answer(&value, |_| {
         output::rows(&[
@@ -69,6 +74,7 @@ pub(super) fn run(context: &mut Context, args: &LedgerInit) -> Result<u8, Failur
             ("Trust root", format!("version 1, {fingerprint}")),
             ("First signer", signer.keyid()),
             ("Signer's key", path.display().to_string()),
+            ("Index", super::timer::said(unit.as_deref(), &directory)),
             ("Next", format!("vcn-hook enroll {}", directory.display())),
         ])
     })?;

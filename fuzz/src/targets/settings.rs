@@ -10,8 +10,8 @@ use vcn_hook::image::identity::{EngineKind, Identity};
 use vcn_hook::policy::decide::{Case, decide};
 use vcn_hook::policy::facts::Facts;
 use vcn_hook::policy::gatebin::{
-    AllowRule, Bundle, Engines, Exempted, GateBin, Held, Mode, MountAllow, Response, Rules, Runtimes,
-    SignerRule, Trust, UpperAllow,
+    AllowRule, Bundle, Engines, Exempted, GateBin, Held, Mode, MountAllow, Response, Rules,
+    Runtimes, SignerRule, Trust, UpperAllow,
 };
 use vcn_hook::trust::keys::Signer as _;
 use vcn_hook::verdict::{Reason, ReasonCode, Verdict};
@@ -312,18 +312,28 @@ fn gate_bin(bytes: &[u8]) -> bool {
     let denied = |verdict: Verdict| matches!(verdict, Verdict::Deny(_));
     // Whatever root wrote: what nobody vouches for does not start by the ledger's word, and the floor
     // needs the chain that the image's own config names, which is not known here.
-    assert!(denied(verdict(Ok(&[]), Ok(()))), "nobody's word starts it");
+    // What is held was vouched for before. Then words that do not count here change nothing.
+    let held = gate.holds(&image.config, image.chain.as_ref());
+    assert!(
+        held || denied(verdict(Ok(&[]), Ok(()))),
+        "nobody's word starts it"
+    );
+    let stale = Reason::new(ReasonCode::Stale, "x", "y");
+    assert!(
+        denied(verdict(Ok(&[]), Err(&stale))),
+        "a stale allowlist holds something"
+    );
     assert!(
         denied(verdict(Err(&tampered), Ok(()))),
         "a tampered allowlist starts it"
     );
     let other_chain = word(0, Status::Trusted, Some(Digest::of(b"other")));
     assert!(
-        denied(verdict(Ok(&[other_chain]), Ok(()))),
+        held || denied(verdict(Ok(&[other_chain]), Ok(()))),
         "another chain starts it"
     );
     assert!(
-        denied(verdict(Ok(&[word(0, Status::Trusted, None)]), Ok(()))),
+        held || denied(verdict(Ok(&[word(0, Status::Trusted, None)]), Ok(()))),
         "a bare hash starts it"
     );
     assert!(

@@ -181,6 +181,16 @@ fn many_lapses_at_once_are_held_until_the_word_is_back_or_somebody_lets_go() {
     }
     let status = fleet.status();
     assert_eq!(status["held"].as_array().unwrap().len(), 4, "{status:#}");
+    // doctor tells of the hold, and knows that gate.bin has what was written.
+    let doctor = fleet.node.vcn(&["-o", "json", "doctor"]).json();
+    let findings = doctor["findings"].as_array().unwrap().iter();
+    let of = |check: &str| {
+        let told = findings.clone().filter(|finding| finding["check"] == check);
+        let what = told.map(|finding| finding["what"].as_str().unwrap().to_owned());
+        what.collect::<Vec<_>>().join("; ")
+    };
+    assert!(of("running-image").contains("they are held"), "{doctor:#}");
+    assert!(of("applied").contains("has what"), "{doctor:#}");
     let applied = fleet.apply(&[]).exits(2);
     let json = applied.json();
     assert_eq!(json["guard"]["held"], 4, "{json:#}");

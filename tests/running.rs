@@ -15,6 +15,7 @@ mod support;
 
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use support::bundle::Bundle;
@@ -431,4 +432,39 @@ fn layers_of_an_engine_that_somebody_else_mounted_are_found_by_the_kernel_alone(
     let found: Vec<_> = listed.containers.iter().filter(unrecorded).collect();
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(code(found[0]), ReasonCode::NoIdentity);
+}
+
+/// A fake: a script called conmon, which a user runs and which makes namespaces as the real one does.
+#[test]
+fn what_a_users_own_engine_runs_is_told_and_nothing_that_it_says_is_read() {
+    let stage = stage();
+    let script = stage.scratch.join("conmon");
+    let text = "#!/bin/sh\nunshare -r -m sleep 1000 </dev/null >/dev/null 2>&1\n:\n";
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut conmon = std::process::Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&script)
+        .args(["-c", "forged", "-r", "/forged"])
+        .spawn()
+        .unwrap();
+    let begun = std::time::Instant::now();
+    let found = loop {
+        let running = stage.list();
+        let theirs = running.containers.into_iter();
+        let theirs: Vec<_> = theirs
+            .filter(|container| container.monitor == Some(conmon.id()))
+            .collect();
+        if !theirs.is_empty() || begun.elapsed().as_secs() > 20 {
+            break theirs;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
+    for container in &found {
+        sh("kill", &["-KILL", &container.init.to_string()]).ok();
+    }
+    conmon.wait().unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].source, Source::User);
+    assert_eq!((found[0].id.as_str(), &found[0].runtime), ("", &None));
 }

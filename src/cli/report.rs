@@ -150,7 +150,7 @@ impl Refusals {
             context.out.note(format!("not looked at: {trouble}"));
         }
         for container in sweep.containers {
-            let ours = ![Source::Nested, Source::Build]
+            let ours = ![Source::Nested, Source::Build, Source::User]
                 .iter()
                 .any(|source| source.as_str() == container.engine);
             if let (true, Verdict::Deny(reason)) = (ours, &container.verdict) {

@@ -96,6 +96,14 @@ pub(super) fn look(node: &Node<'_>, found: &mut Findings) {
             "vcn-hook mode enforce",
         ),
     }
+    if !gate.held.is_empty() {
+        let what = format!(
+            "{} images start although the ledger has no word any more that lets them: they are held",
+            gate.held.len()
+        );
+        let fix = "notarize them again, or let them go: vcn-hook apply --accept-lapses";
+        found.warn(Check::RunningImage, what, fix);
+    }
     configuration(node, Some(gate), found);
 }
 
@@ -143,6 +151,8 @@ fn is_current(config: &Config, gate: &GateBin, now: u64) -> Result<bool, ApplyEr
     let compiled = GateBin {
         // One that has ended since is let go at the next `apply`, and exempts nothing.
         exemptions: gate.exemptions.clone(),
+        // What is held follows from the allowlist, and not from what anybody wrote.
+        held: gate.held.clone(),
         ..apply::compile(config, &pinned)?
     };
     let has_all = exempted.iter().all(|each| gate.exemptions.contains(each));

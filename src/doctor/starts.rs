@@ -28,17 +28,42 @@ pub(super) fn look(node: &Node<'_>, found: &mut Findings) {
         found.unseen(Check::RunningImage, what);
     }
     for undecided in &running.unread {
-        found.unseen(Check::RunningImage, undecided.0.detail.clone());
+        let reason = &undecided.0;
+        match node.question.is_root {
+            true => found.warn(
+                Check::RunningImage,
+                reason.detail.clone(),
+                reason.hint.clone(),
+            ),
+            false => found.unseen(Check::RunningImage, reason.detail.clone()),
+        }
     }
+    users(node, found);
     runtimes(node, found);
     decisions(node, found);
     images(node, found);
 }
 
+/// What the gate of this node has a say in: neither users' own engines nor what is made in a container.
+fn ours<'a>(node: &'a Node<'_>) -> impl Iterator<Item = &'a Container> {
+    let all = node.running.containers.iter();
+    all.filter(|container| !matches!(container.source, Source::User | Source::Nested))
+}
+
+fn users(node: &Node<'_>, found: &mut Findings) {
+    let theirs = node.running.containers.iter();
+    let theirs = theirs.filter(|container| container.source == Source::User);
+    let count = theirs.count();
+    if count > 0 {
+        let what = format!("{count} of users' own engines run, which are audited only");
+        found.note(Check::RunningDecision, what, "");
+    }
+}
+
 fn runtimes(node: &Node<'_>, found: &mut Findings) {
     let mut around: BTreeMap<&Path, Vec<String>> = BTreeMap::new();
     let mut unknown = Vec::new();
-    for container in &node.running.containers {
+    for container in ours(node) {
         match (&container.runtime, container.monitor) {
             (Some(runtime), Some(monitor)) => {
                 let root = process::path_of(monitor, "root");
@@ -81,7 +106,7 @@ fn decisions(node: &Node<'_>, found: &mut Findings) {
     let since = put_in(node).filter(|_| !is_cut);
     let mut decided = 0;
     let mut before = Vec::new();
-    for container in &node.running.containers {
+    for container in ours(node) {
         match passages.of_start(&container.id, container.started) {
             Entered::ByGate(_) => decided += 1,
             Entered::Before if since.is_none_or(|since| container.started <= since) => {
@@ -150,6 +175,7 @@ fn images(node: &Node<'_>, found: &mut Findings) {
                 let what = format!("{}: {}", named(container), undecided.0.detail);
                 let fix = undecided.0.hint.clone();
                 match container.source {
+                    Source::User => {}
                     Source::Build => found.note(check, what, fix),
                     Source::Other | Source::Nested => found.warn(check, what, fix),
                     Source::Unrecorded => found.danger(check, what, fix),

@@ -72,7 +72,9 @@ pub enum Source {
     Bundle,
     /// A step of an image build.
     Build,
-    /// Nobody's whose root is listed: a client of containerd's own, another engine's, a user's, or by hand.
+    /// A user's own engine's, which is none of this node's: it is audited only.
+    User,
+    /// Nobody's whose root is listed: a client of containerd's own, another engine's, or by hand.
     Other,
     /// It has the layers of an engine of this node, which has no record of it.
     Unrecorded,
@@ -89,6 +91,7 @@ impl Source {
             Self::Podman => "podman",
             Self::Bundle => "bundle",
             Self::Build => "build",
+            Self::User => "user",
             Self::Other => "other",
             Self::Unrecorded => "unrecorded",
             Self::Nested => "nested",
@@ -138,6 +141,8 @@ enum Sign<'a> {
     State(&'a State),
     /// Its parent watches containers.
     Monitor,
+    /// Its parent does so for a user.
+    UsersMonitor,
     /// It has layers of an engine of this node.
     Layers,
     /// It has layers that are called like those.
@@ -201,6 +206,7 @@ impl<'a> Node<'a> {
         match (layers, monitor) {
             (Layers::Elsewhere, _) => Some(Sign::Alias),
             (Layers::Engines(_), _) => Some(Sign::Layers),
+            (Layers::None, Some(monitor)) if monitor.is_users => Some(Sign::UsersMonitor),
             (Layers::None, Some(_)) => Some(Sign::Monitor),
             (Layers::None, None) => None,
         }
@@ -270,6 +276,7 @@ impl<'a> Node<'a> {
                 container.source = Source::Nested;
                 container.image = Err(nested(inside));
             }
+            Sign::UsersMonitor => container.source = Source::User,
             Sign::Monitor => {}
         }
         container

@@ -22,6 +22,8 @@ const MAX_OPTIONS: u64 = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Monitor {
     pub(super) pid: u32,
+    /// Whether it is another user's than root's.
+    pub(super) is_users: bool,
     /// The container's id.
     pub(super) id: Option<String>,
     /// The program that it calls as runtime.
@@ -45,6 +47,7 @@ impl Monitor {
             // The kernel keeps 15 bytes of `containerd-shim-runc-v2`.
             "conmon" | "containerd-shim" if !is_roots(pid) => Some(Self {
                 pid,
+                is_users: true,
                 id: None,
                 runtime: None,
             }),
@@ -57,6 +60,7 @@ impl Monitor {
     fn conmon(pid: u32, words: &[String]) -> Self {
         Self {
             pid,
+            is_users: false,
             id: option(words, &["-c", "--cid"]),
             runtime: option(words, &["-r", "--runtime"]).map(PathBuf::from),
         }
@@ -71,6 +75,7 @@ impl Monitor {
         let bundle = id.as_ref().map(|id| bundles.join(id));
         Self {
             pid: shim.pid,
+            is_users: false,
             runtime: runtime_of_shim(shim.pid, words, bundle.as_deref()),
             id,
         }

@@ -775,3 +775,22 @@ fn only_root_changes_anything() {
     assert!(status.contains("system: off"), "{status}");
     same(&before, &site);
 }
+
+#[test]
+fn without_dpkg_the_way_in_is_asked_for_and_what_an_upgrade_may_do_is_said() {
+    let site = Site::new("plain");
+    site.sh("mv /usr/bin/dpkg-divert /usr/bin/dpkg-divert.away")
+        .ok();
+    let before = snapshot(&site);
+    let said = site.vcn(&["configure"]).exits(64).failed();
+    assert!(said.contains("--runtime system"), "{said}");
+    let said = site.configure("system").ok();
+    assert!(
+        said.contains("an upgrade of runc or crun may put a plain one back"),
+        "{said}"
+    );
+    assert_eq!(site.state("system"), "on");
+    site.run(&["runc", "--version"]).ok();
+    site.vcn(&["unconfigure"]).ok();
+    same(&before, &site);
+}

@@ -269,7 +269,8 @@ fn value(plan: &Plan, dry_run: bool) -> Value {
         "target": plan.target,
         "changed": !plan.changes.is_empty() && !dry_run,
         "changes": plan.changes.iter().map(line).collect::<Vec<_>>(),
-        "patch": patch::of(&plan.changes),
+        // It reads what stands there now, which is right only before anything was done.
+        "patch": dry_run.then(|| patch::of(&plan.changes)),
         "notes": notes.collect::<Vec<_>>(),
     })
 }

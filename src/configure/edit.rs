@@ -52,6 +52,12 @@ pub enum Before {
 impl Edit {
     /// Writes, or removes, or puts back. Done once more it changes nothing.
     pub(super) fn carry_out(&self) -> Result<(), ConfigureError> {
+        let keeps = matches!(self.before, Before::Keep | Before::Make(_));
+        if keeps && file::read_capped(&self.path, MAX_SETTINGS).ok() != self.old {
+            // Another one was at it; what it kept as the file before us must not be replaced by its own.
+            let why = "it was changed meanwhile: try again".to_owned();
+            return Err(ConfigureError::Malformed(self.path.clone(), why));
+        }
         self.steps().map_err(ConfigureError::io(&self.path))
     }
 
@@ -241,10 +247,10 @@ mod tests {
             new: Some(b"new".to_vec()),
             before: Before::Keep,
         };
-        for _ in 0..2 {
-            edit.carry_out().unwrap();
-            assert_eq!(bytes(&path), b"new");
-        }
+        edit.carry_out().unwrap();
+        assert_eq!(bytes(&path), b"new");
+        edit.carry_out()
+            .expect_err("who planned it saw no file, and now there is one");
         std::mem::swap(&mut edit.old, &mut edit.new);
         edit.before = Before::Drop;
         for _ in 0..2 {

@@ -261,7 +261,7 @@ fn what_could_not_be_decided_has_its_own_exit_code_and_is_never_a_success() {
         (vec!["verify", "-I", "a", "-s", "b", &image], 64),
         (vec!["verify", "--hash", &hash, &image], 64),
         (vec!["verify", "--hash", "xyz"], 64),
-        (vec!["watch"], 64),
+        (vec!["guard"], 64),
         (vec!["notarize", &image, "--not-after", "yesterday"], 64),
         (vec!["ledger", "check", &unreachable], 16),
         (

@@ -50,6 +50,11 @@ const PARTING: Duration = Duration::from_secs(5);
 /// `configuration` when there is none to begin with; the watch goes on with the last one when a later
 /// one is broken.
 pub fn run(context: &mut Context, args: &args::Watch) -> Result<u8, Failure> {
+    let outputs = &context.config()?.watch.outputs;
+    if outputs.textfile.is_some() || outputs.influx.is_some() {
+        let what = "[watch] textfile and [watch.influx] are understood, and nothing is written to them yet";
+        context.out.warn(what);
+    }
     if args.once {
         return Watching::begin(context, args)?.once(context);
     }

@@ -45,9 +45,10 @@ pub enum TableError {
 #[derive(Debug)]
 pub struct Records<'a, P> {
     table: &'a Table<P>,
-    /// The pages from the top to where we are; empty at the end and after an error.
+    /// The pages from the top to where we are.
     path: Vec<Step>,
     seen: u64,
+    over: bool,
 }
 
 #[derive(Debug)]
@@ -118,6 +119,7 @@ impl<P: Pages> Table<P> {
             table: self,
             path: Vec::new(),
             seen: 0,
+            over: false,
         }
     }
 
@@ -266,6 +268,9 @@ impl<P: Pages> Records<'_, P> {
                 self.descend(child)?;
             } else if let Some(record) = record_at(&step.bytes, at) {
                 self.seen += 1;
+                if self.seen > self.table.header.records {
+                    break;
+                }
                 return self.table.decode(&step.expected, record).map(Some);
             }
         }
@@ -281,15 +286,11 @@ impl<P: Pages> Iterator for Records<'_, P> {
     type Item = Result<Record, TableError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // One past the last record marks the end, so that a finished walk does not begin again.
-        if self.seen > self.table.header.records {
+        if self.over {
             return None;
         }
         let next = self.advance();
-        if !matches!(next, Ok(Some(_))) {
-            self.path.clear();
-            self.seen = u64::MAX;
-        }
+        self.over = !matches!(next, Ok(Some(_)));
         next.transpose()
     }
 }

@@ -287,6 +287,23 @@ fn refuses_another_id_kind_or_origin() {
 }
 
 #[test]
+fn refuses_another_number_of_records_than_was_signed() {
+    let (file, built) = build(&Random(11).records(120, 1), TableKind::Base);
+    for records in [118, 119, 121, 122] {
+        let mut header = open(&file, &built).unwrap().header;
+        header.records = records;
+        let mut file = file.clone();
+        file[..4096].copy_from_slice(&header.encode());
+        let id = Digest::of(&file[..4096]);
+        let table = Table::open(file, &id, TableKind::Base, ORIGIN).unwrap();
+        assert!(
+            matches!(table.verify(), Err(TableError::Tampered { .. })),
+            "{records}"
+        );
+    }
+}
+
+#[test]
 fn a_walk_that_ended_stays_ended() {
     let (mut file, built) = build(&Random(10).records(3, 1), TableKind::Base);
     let table = open(&file, &built).unwrap();

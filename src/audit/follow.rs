@@ -42,6 +42,12 @@ impl Follow {
         }
     }
 
+    /// The file's name.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Hands out each line that was appended since, without its end. A file that is not there has none.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ mod configure;
 mod mode;
 mod self_test;
 mod setup;
+mod status;
 mod verify;
 mod watch;
 
@@ -32,6 +33,7 @@ pub use exempt::{Exempt, ExemptFile, ExemptRemove, ExemptSign, ExemptVerb, NewEx
 pub use mode::{Mode, ModeWord};
 pub use self_test::{EngineWord, SelfTest};
 pub use setup::{Setup, Skippable};
+pub use status::Status;
 pub use trust::{Named, Trust, TrustEdit, TrustPublish, TrustShow, TrustSign};
 pub use verify::{Deep, Selection, Verify};
 pub use watch::Watch;
@@ -119,7 +121,8 @@ pub enum Verb {
     #[command(after_help = help::EXPLAIN)]
     Explain(Explain),
     /// Show whether this node's gate is on, and how fresh its allowlist is
-    Status,
+    #[command(after_help = help::STATUS)]
+    Status(Status),
     /// Find what lets a start come round the gate, or keeps it from judging right
     #[command(after_help = help::DOCTOR)]
     Doctor,

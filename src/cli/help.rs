@@ -86,7 +86,15 @@ Examples:
 Looks at everything that runs on this node: at its start, after each interval,
 after each sync, and when its settings change or it gets SIGHUP. Whom it tells,
 and what it pauses or stops, is in [watch] of config.toml.
-CHECK_INTERVAL and NODENAME in the environment are vcn-watchdog's.";
+CHECK_INTERVAL and NODENAME in the environment are vcn-watchdog's. Metrics are at
+http://127.0.0.1:9581/metrics, and a page for people at /status/.";
+
+pub(super) const STATUS: &str = "\
+Examples:
+  vcn-hook status
+  vcn-hook status --watch
+
+--watch looks at everything that runs by itself and changes nothing; q ends it.";
 
 pub(super) const REPORT: &str = "\
 Each image and reason once, with what to do. A refusal that the ledger has settled

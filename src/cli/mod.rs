@@ -98,7 +98,7 @@ fn dispatch(context: &mut Context, verb: Verb) -> Result<u8, Failure> {
         Verb::Inspect(args) => entries::inspect(context, &args),
         Verb::Keygen(args) => keygen::run(context, &args),
         Verb::Explain(args) => explain::explain(context, &args),
-        Verb::Status => status::run(context),
+        Verb::Status(args) => status::run(context, &args),
         Verb::Doctor => doctor::run(context),
         Verb::Watch(args) => watch::run(context, &args),
         Verb::Report(args) => report::run(context, &args),

@@ -84,6 +84,12 @@ impl Output {
         Ok(write().map_err(Unwritten)?)
     }
 
+    /// How an answer may be coloured that is not written as one.
+    #[must_use]
+    pub const fn paint(&self) -> Paint {
+        Paint(self.colour)
+    }
+
     /// Says something beside the answer, unless silence was asked for.
     pub fn note(&mut self, message: impl Display) {
         if !self.silent {
@@ -223,7 +229,7 @@ impl Paint {
         self.paint(code, text)
     }
 
-    fn paint(self, code: u8, text: &str) -> String {
+    pub(super) fn paint(self, code: u8, text: &str) -> String {
         if self.0 {
             format!("\u{1b}[{code}m{text}\u{1b}[0m")
         } else {

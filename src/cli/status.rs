@@ -1,9 +1,12 @@
 //! `status`: is the gate on, how fresh is its allowlist, what did it decide.
 
 mod alerts;
+mod frame;
+mod live;
 
 use serde_json::{Value, json};
 
+use super::args;
 use super::context::Context;
 use super::decisions::{self, Tail};
 use super::failure::Failure;
@@ -17,19 +20,22 @@ use crate::policy::freshness::duration;
 use crate::policy::gatebin::Exempted;
 use crate::store::HighWater;
 use crate::verdict::Reason;
-use crate::watch::outbox::Outbox;
+use crate::watch::{self, outbox::Outbox};
 
 /// Shows what this node knows and did.
 ///
 /// # Errors
 /// `configuration` for a configuration that cannot be read; anything else is part of the answer.
-pub fn run(context: &mut Context) -> Result<u8, Failure> {
+pub fn run(context: &mut Context, args: &args::Status) -> Result<u8, Failure> {
+    if args.watch {
+        return live::run(context, args);
+    }
     let config = context.config()?;
     let node = Node::look(context, &config);
     let tail = decisions::tail(&config.decisions);
     let unrecorded = unrecorded(&config);
     // Only root may read it, and it is there once somebody has watched.
-    let outbox = Outbox::read(&config.state_dir).ok();
+    let outbox = Outbox::read(&watch::directory(&config.state_dir)).ok();
     let mut value = node.value(&config, &tail, unrecorded);
     if let (Value::Object(map), Some(outbox)) = (&mut value, &outbox) {
         map.insert("alerts".to_owned(), alerts::value(outbox));

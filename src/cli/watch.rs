@@ -3,14 +3,15 @@
 //! Owns when the next look is due, and what is said of each. What is looked at, told and done belongs
 //! to the module `watch`.
 
-mod lines;
+pub(super) mod lines;
 mod signs;
-mod statements;
+pub(super) mod statements;
 
 use std::collections::HashMap;
 use std::env;
 use std::ffi::OsString;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,8 @@ use crate::watch::heart::Heart;
 use crate::watch::incidents;
 use crate::watch::look::Lookout;
 use crate::watch::outbox::Outbox;
+use crate::watch::outputs::Outputs;
+use crate::watch::picture::Telling;
 use crate::watch::receiver::Receiver;
 use crate::watch::sweep::Sweep;
 use signs::Signs;
@@ -50,11 +53,6 @@ const PARTING: Duration = Duration::from_secs(5);
 /// `configuration` when there is none to begin with; the watch goes on with the last one when a later
 /// one is broken.
 pub fn run(context: &mut Context, args: &args::Watch) -> Result<u8, Failure> {
-    let outputs = &context.config()?.watch.outputs;
-    if outputs.textfile.is_some() || outputs.influx.is_some() {
-        let what = "[watch] textfile and [watch.influx] are understood, and nothing is written to them yet";
-        context.out.warn(what);
-    }
     if args.once {
         return Watching::begin(context, args)?.once(context);
     }
@@ -75,6 +73,7 @@ struct Watching {
     delivery: Delivery,
     shared: Arc<Shared>,
     heart: Heart,
+    outputs: Option<Outputs>,
     manager: Option<OsString>,
     /// What was said of each container, by the key of its incident.
     said: HashMap<String, String>,
@@ -88,9 +87,10 @@ impl Watching {
                 "not root: only what this user may look into is seen, and nobody can be told of it",
             );
         }
+        let own = own_directory(&config);
         let outbox = match args.dry_run || !is_root() {
             true => Outbox::default(),
-            false => Outbox::open(&config.state_dir).map_err(|error| unopened(&config, error))?,
+            false => Outbox::open(&own).map_err(|error| unopened(&own, error))?,
         };
         let delivery = Delivery::of(outbox);
         let mut watch = Self {
@@ -102,6 +102,8 @@ impl Watching {
             shared: delivery.shared(),
             delivery,
             heart: Heart::default(),
+            // Whoever only tries it out writes nothing, and serves nobody.
+            outputs: (!args.dry_run).then(|| Outputs::new(&config, &own, args.once)),
             manager: env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()),
             said: HashMap::new(),
             config,
@@ -119,6 +121,7 @@ impl Watching {
         self.delivery.flush(failing, all);
         self.remarks(context);
         self.heart.rest(PARTING);
+        self.part(context, failing);
         Ok(match sweep.is_clean() {
             true => exit::OK,
             false => exit::FAILURE,
@@ -139,6 +142,7 @@ impl Watching {
                     self.tell_manager("STOPPING=1");
                     self.delivery.end(PARTING);
                     self.remarks(context);
+                    self.part(context, PARTING);
                     return Ok(());
                 }
                 self.remarks(context);
@@ -169,6 +173,7 @@ impl Watching {
             }
         };
         self.say(context, &sweep)?;
+        self.show(context, &sweep)?;
         for alert in &alerts {
             // Whose failure has a line of its own is told of there.
             if let Some(deed) = &alert.deed {
@@ -183,6 +188,25 @@ impl Watching {
         }
         self.remarks(context);
         Ok(sweep)
+    }
+
+    /// Shows what a look found wherever the settings say.
+    fn show(&mut self, context: &mut Context, sweep: &Sweep) -> Result<(), Failure> {
+        let interval = self.interval()?;
+        let told = self.shared.outbox(|outbox| Telling::all_of(outbox));
+        if let Some(outputs) = &mut self.outputs {
+            for remark in outputs.show(&self.config, sweep, interval, told) {
+                context.out.warn(&remark);
+            }
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, context: &mut Context, within: Duration) {
+        let remarks = self.outputs.as_mut().map(|outputs| outputs.end(within));
+        for remark in remarks.into_iter().flatten() {
+            context.out.warn(&remark);
+        }
     }
 
     /// Says what a look found.
@@ -278,7 +302,7 @@ impl Watching {
 }
 
 /// The node's name: `NODENAME`, as vcn-watchdog had it, else the host's.
-fn node() -> Result<String, Failure> {
+pub(super) fn node() -> Result<String, Failure> {
     if let Some(name) = env::var_os("NODENAME").filter(|name| !name.is_empty()) {
         return Ok(name.to_string_lossy().into_owned());
     }
@@ -286,8 +310,15 @@ fn node() -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&name).trim().to_owned())
 }
 
-fn unopened(config: &Config, error: io::Error) -> Failure {
-    let directory = config.state_dir.join("watch");
+/// The watch's own directory: `STATE_DIRECTORY` in a container that may not write to the node's, where
+/// systemd has it too; else the one in the state directory.
+fn own_directory(config: &Config) -> PathBuf {
+    let said = env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+    said.filter(|directory| directory.is_absolute())
+        .unwrap_or_else(|| crate::watch::directory(&config.state_dir))
+}
+
+fn unopened(directory: &Path, error: io::Error) -> Failure {
     let what = match error.kind() {
         io::ErrorKind::WouldBlock => format!(
             "another watch keeps '{}': end it first, or look with --dry-run",

@@ -264,18 +264,18 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "watch.listen",
         Default(r#""127.0.0.1:9581""#),
-        "To come, nothing is served yet: where metrics, results and the status page are: ADDRESS:PORT, or \"off\". Whoever can reach it sees \
-         what runs here",
+        "Where metrics, results and the status page are: ADDRESS:PORT, or \"off\". Whoever can reach it \
+         sees what runs here",
     ),
     setting(
         "watch.textfile",
         Example(r#""/var/lib/prometheus/node-exporter/vcn-hook.prom""#),
-        "To come, nothing is written yet: a file that the metrics are written to after each look, for node_exporter's textfile collector",
+        "A file that the metrics are written to after each look, for node_exporter's textfile collector",
     ),
     setting(
         "watch.influx.url",
         Example(r#""http://influx:8086""#),
-        "To come, nothing is sent yet: the InfluxDB that the points of each look are sent to; then `db`, or `org`, `bucket` and `token_file`",
+        "The InfluxDB that the points of each look are sent to; then `db`, or `org`, `bucket` and `token_file`",
     ),
     setting(
         "watch.influx.db",

@@ -106,6 +106,12 @@ impl Record {
         }
     }
 
+    /// The file that is counted.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
     /// Counts what was added since.
     ///
     /// # Errors

@@ -4,6 +4,8 @@
 //! the layers that are mounted for it. What a sweep looks like on a page, in a metric or in a line is
 //! each output's own file. Nothing here is reachable from the gate.
 
+use std::path::{Path, PathBuf};
+
 pub mod act;
 pub mod alert;
 pub mod decisions;
@@ -12,7 +14,9 @@ pub mod heart;
 pub mod incidents;
 pub mod influx;
 pub mod look;
+pub mod node;
 pub mod outbox;
+pub mod outputs;
 pub mod page;
 pub mod picture;
 pub mod problems;
@@ -22,6 +26,12 @@ mod reach;
 pub mod receiver;
 pub mod results;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 pub mod server;
 pub mod sweep;
+
+/// Where the watch keeps what waits to be told, when nobody says another place.
+#[must_use]
+pub fn directory(state_dir: &Path) -> PathBuf {
+    state_dir.join("watch")
+}

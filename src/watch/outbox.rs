@@ -1,6 +1,6 @@
 //! What is wrong and whom it must still be told, kept on disk, so that a restart loses and repeats nothing.
 //!
-//! Owns the file `watch/outbox.json` in the state directory: the incidents, and a bounded queue for
+//! Owns the file `outbox.json` in the watch's own directory: the incidents, and a bounded queue for
 //! each receiver. Both are in one file, so that an incident is never known without its alert waiting.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -61,22 +61,21 @@ pub struct Queue {
 }
 
 impl Outbox {
-    /// Takes it from a state directory, for this process alone. One that is not there is empty.
+    /// Takes it from the watch's own directory, for this process alone. One that is not there is empty.
     ///
     /// # Errors
     /// The operating system's; `WouldBlock` when another process has it, `InvalidData` for a file that
     /// is not ours.
-    pub fn open(state_dir: &Path) -> io::Result<Self> {
-        let directory = state_dir.join("watch");
+    pub fn open(directory: &Path) -> io::Result<Self> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(&directory)?;
-        let lock = File::open(&directory)?;
+            .create(directory)?;
+        let lock = File::open(directory)?;
         let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, why)| why)?;
         Ok(Self {
             lock: Some(lock),
-            ..Self::read(state_dir)?
+            ..Self::read(directory)?
         })
     }
 
@@ -84,8 +83,8 @@ impl Outbox {
     ///
     /// # Errors
     /// The operating system's; `InvalidData` for a file that is not ours.
-    pub fn read(state_dir: &Path) -> io::Result<Self> {
-        let path = state_dir.join("watch/outbox.json");
+    pub fn read(directory: &Path) -> io::Result<Self> {
+        let path = directory.join("outbox.json");
         let kept = match read_owned(&path, MAX_SIZE) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Kept::default(),

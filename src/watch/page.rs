@@ -36,7 +36,7 @@ pub fn html(picture: &Picture) -> String {
     page.running(picture);
     page.refused(picture);
     page.gate(picture);
-    page.deliveries(picture);
+    page.told(picture);
     page.foot(picture);
     page.finish()
 }
@@ -177,12 +177,12 @@ impl Page {
         self.add("</table></div>");
     }
 
-    fn deliveries(&mut self, picture: &Picture) {
-        if picture.deliveries.is_empty() {
+    fn told(&mut self, picture: &Picture) {
+        if picture.told.is_empty() {
             return;
         }
         self.add("<h2>Who is told</h2>");
-        let rows = picture.deliveries.iter().map(|delivery| {
+        let rows = picture.told.iter().map(|delivery| {
             let error = delivery.error.as_deref().unwrap_or("none");
             let [waiting, delivered, failed, dropped] = [
                 delivery.waiting,
@@ -192,7 +192,7 @@ impl Page {
             ]
             .map(|n| n.to_string());
             [
-                delivery.target.to_owned(),
+                Shown(&delivery.target).to_string(),
                 waiting,
                 delivered,
                 failed,

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::decisions::Decisions;
+use super::outbox::Outbox;
 use super::sweep::{Sweep, Watched};
 use crate::image::digest::Digest;
 use crate::policy::gatebin::Mode;
@@ -23,7 +24,7 @@ pub struct Picture {
     /// What the node says of itself.
     pub node: Node,
     /// How telling others went.
-    pub deliveries: Vec<Delivery>,
+    pub told: Vec<Telling>,
 }
 
 /// What the node says of itself.
@@ -74,11 +75,11 @@ pub struct Exemption {
     pub because: String,
 }
 
-/// How telling one other place went since the watch began.
+/// How telling one other place went; points are counted by the batch, and since the watch began.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Delivery {
-    /// Which one: `influx`, `slack`, `webhook`, `exec`, `heartbeat`.
-    pub target: &'static str,
+pub struct Telling {
+    /// Which one: `influx`, `slack`, `webhook`, `exec`.
+    pub target: String,
     /// What is not told yet.
     pub waiting: u64,
     /// What was told.
@@ -89,6 +90,23 @@ pub struct Delivery {
     pub dropped: u64,
     /// Why the last attempt failed; `None` once one succeeded.
     pub error: Option<String>,
+}
+
+impl Telling {
+    /// How telling each receiver of alerts went.
+    #[must_use]
+    pub fn all_of(outbox: &Outbox) -> Vec<Self> {
+        let queues = outbox.queues().iter();
+        let told = queues.map(|(target, queue)| Self {
+            target: target.clone(),
+            waiting: queue.waiting.len() as u64,
+            delivered: queue.delivered,
+            failed: queue.failures,
+            dropped: queue.dropped,
+            error: queue.error.clone(),
+        });
+        told.collect()
+    }
 }
 
 impl Watched {

@@ -50,9 +50,9 @@ pub fn problems(picture: &Picture) -> Vec<Problem> {
         }
     }
     node(&mut found, picture);
-    for delivery in &picture.deliveries {
+    for delivery in &picture.told {
         if let Some(error) = &delivery.error {
-            let target = delivery.target;
+            let target = &delivery.target;
             found.warning(
                 &format!(
                     "{target} cannot be told: {error}; {} wait",
@@ -240,7 +240,7 @@ mod tests {
             (told(&|p| p.sweep = None), "nothing was looked at"),
             (told(&|p| p.now += 3600), "last sweep was 60 minutes ago"),
             (
-                told(&|p| p.deliveries.push(samples::failing())),
+                told(&|p| p.told.push(samples::failing())),
                 "slack cannot be told: connection refused; 3 wait",
             ),
         ] {

@@ -247,6 +247,17 @@ fn decisions(text: &mut Text, picture: &Picture) {
         ];
         text.labelled(name, &labels, count);
     }
+    // There from the first scrape on, or the first refusal of all would be no increase.
+    let name = "vcn_hook_refusals_total";
+    text.family(
+        name,
+        COUNTER,
+        "Starts that were refused, or would have been outside of audit mode.",
+    );
+    for decision in ["deny", "would-deny"] {
+        let count = decisions.came_out(decision);
+        text.labelled(name, &[("decision", decision)], count);
+    }
     let name = "vcn_hook_decision_duration_seconds";
     text.family(name, "histogram", "How long a decision took.");
     let mut below = 0_u64;
@@ -276,7 +287,7 @@ fn decisions(text: &mut Text, picture: &Picture) {
 }
 
 fn deliveries(text: &mut Text, picture: &Picture) {
-    type Count = fn(&super::picture::Delivery) -> u64;
+    type Count = fn(&super::picture::Telling) -> u64;
     let families: [(&str, &str, &str, Count); 4] = [
         (
             "vcn_hook_delivery_waiting",
@@ -305,8 +316,8 @@ fn deliveries(text: &mut Text, picture: &Picture) {
     ];
     for (name, kind, help, count) in families {
         text.family(name, kind, help);
-        for delivery in &picture.deliveries {
-            text.labelled(name, &[("target", delivery.target)], count(delivery));
+        for delivery in &picture.told {
+            text.labelled(name, &[("target", &delivery.target)], count(delivery));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::decisions::Decisions;
-use super::picture::{Delivery, Exemption, Node, Picture, SelfTest, Sync};
+use super::picture::{Exemption, Node, Picture, SelfTest, Sync, Telling};
 use super::sweep::{Allowlist, Entered, Stated, Sweep, Watched};
 use crate::allowlist::record::Status;
 use crate::image::digest::Digest;
@@ -85,7 +85,7 @@ pub(crate) fn healthy() -> Picture {
             }),
             exemptions: Vec::new(),
         },
-        deliveries: Vec::new(),
+        told: Vec::new(),
     }
 }
 
@@ -141,7 +141,7 @@ pub(crate) fn hostile() -> Picture {
             because: EVIL.to_owned(),
         }],
     };
-    picture.deliveries.push(Delivery {
+    picture.told.push(Telling {
         error: Some(EVIL.to_owned()),
         ..failing()
     });
@@ -154,9 +154,9 @@ pub(crate) fn hostile() -> Picture {
 }
 
 /// A place that cannot be told.
-pub(crate) fn failing() -> Delivery {
-    Delivery {
-        target: "slack",
+pub(crate) fn failing() -> Telling {
+    Telling {
+        target: "slack".to_owned(),
         waiting: 3,
         delivered: 1,
         failed: 2,

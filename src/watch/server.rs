@@ -3,9 +3,10 @@
 //! Owns the routes, which are kube-notary's. Only what is asked is answered; nothing can be changed
 //! from here. Where it listens is the settings' to say, and on this machine alone unless they do.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use super::influx::Sender;
 use super::picture::Picture;
 use super::{page, prometheus, results};
 use crate::http::message::{Answer, Body, Head, Method};
@@ -14,22 +15,45 @@ use crate::sys::clock;
 
 /// Where the newest picture hangs.
 #[derive(Debug, Default)]
-pub struct Board(Mutex<Arc<Picture>>);
+pub struct Board(Mutex<Hanging>);
+
+#[derive(Debug, Default)]
+struct Hanging {
+    picture: Arc<Picture>,
+    sender: Option<Arc<Sender>>,
+}
 
 impl Board {
-    /// Hangs a newer one there.
-    pub fn show(&self, picture: Picture) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(picture);
+    /// Hangs a newer one there. What the sender does meanwhile is seen, too.
+    pub fn show(&self, picture: Picture, sender: Option<Arc<Sender>>) {
+        *self.lock() = Hanging {
+            picture: Arc::new(picture),
+            sender,
+        };
     }
 
     /// The picture, as of now: what is an age in it has grown since.
     #[must_use]
     pub fn look(&self) -> Picture {
-        let picture = Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        Picture {
+        let (picture, sender) = {
+            let hanging = self.lock();
+            (Arc::clone(&hanging.picture), hanging.sender.clone())
+        };
+        let mut picture = Picture {
             now: clock::now(),
             ..Picture::clone(&picture)
+        };
+        if let Some(newest) = sender.map(|sender| sender.telling()) {
+            let known = picture.told.iter_mut();
+            for told in known.filter(|told| told.target == newest.target) {
+                *told = newest.clone();
+            }
         }
+        picture
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Hanging> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -106,7 +130,7 @@ mod tests {
         let mut picture = samples::healthy();
         let sweep = picture.sweep.as_mut().map(std::sync::Arc::make_mut);
         sweep.expect("there is one").begun = clock::now();
-        board.show(picture);
+        board.show(picture, None);
         for (path, expected) in [
             ("/", "<title>node-1"),
             ("/status/", "<title>node-1"),

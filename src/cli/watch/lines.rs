@@ -64,7 +64,7 @@ pub(super) fn summary(sweep: &Sweep) -> String {
 }
 
 /// The whole look for scripts.
-pub(super) fn json(sweep: &Sweep) -> Value {
+pub(in crate::cli) fn json(sweep: &Sweep) -> Value {
     json!({
         "schema": "vcn-hook/sweep/v1",
         "node": sweep.node,

@@ -15,13 +15,13 @@ use crate::watch::sweep::Stated;
 const MAX_KEPT: usize = 4096;
 
 /// The statements that were looked up, and the copy of the log.
-pub(super) struct Copied {
+pub(in crate::cli) struct Copied {
     copy: Option<LogCopy>,
     known: HashMap<u64, Stated>,
 }
 
 impl Copied {
-    pub(super) fn new() -> Self {
+    pub(in crate::cli) fn new() -> Self {
         Self {
             copy: None,
             known: HashMap::new(),
@@ -29,7 +29,7 @@ impl Copied {
     }
 
     /// Takes the copy as it is now. Without one, verdicts are the same and say less.
-    pub(super) fn renew(&mut self, config: &Config) {
+    pub(in crate::cli) fn renew(&mut self, config: &Config) {
         self.copy = view::copy_in(config, &config.state_dir).ok();
         if self.known.len() > MAX_KEPT {
             self.known.clear();

@@ -92,7 +92,7 @@ fn node(sweep: &Sweep, picture: &Picture) -> String {
             fields.add(name, time);
         }
     }
-    let waiting: u64 = picture.deliveries.iter().map(|other| other.waiting).sum();
+    let waiting: u64 = picture.told.iter().map(|other| other.waiting).sum();
     fields.add("deliveries_waiting", waiting);
     format!("{line} {} {}", fields.0, sweep.begun)
 }

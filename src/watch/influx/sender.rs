@@ -14,7 +14,7 @@ use ureq::Agent;
 use ureq::http::header;
 
 use super::spool::Spool;
-use crate::watch::picture::Delivery;
+use crate::watch::picture::Telling;
 
 /// What every request calls itself.
 const USER_AGENT: &str = concat!("vcn-hook/", env!("CARGO_PKG_VERSION"));
@@ -71,7 +71,7 @@ pub struct Sender {
 
 #[derive(Debug, Default)]
 struct State {
-    delivery: Delivery,
+    telling: Telling,
     ending: bool,
     /// Something was added since the last look.
     rung: bool,
@@ -111,17 +111,17 @@ impl Sender {
         };
         let spool = Spool::open(directory)?;
         let waiting = spool.waiting()?.count();
-        let delivery = Delivery {
-            target: "influx",
+        let telling = Telling {
+            target: "influx".to_owned(),
             waiting,
-            ..Delivery::default()
+            ..Telling::default()
         };
         Ok(Self {
             spool,
             url,
             authorization,
             state: Mutex::new(State {
-                delivery,
+                telling,
                 ..State::default()
             }),
             changed: Condvar::new(),
@@ -136,7 +136,7 @@ impl Sender {
         let pushed = self.spool.push(points);
         self.change(|state| {
             let dropped = *pushed.as_ref().unwrap_or(&1);
-            state.delivery.dropped = state.delivery.dropped.saturating_add(dropped);
+            state.telling.dropped = state.telling.dropped.saturating_add(dropped);
             state.rung = true;
         });
         self.recount();
@@ -145,9 +145,9 @@ impl Sender {
 
     /// How it goes.
     #[must_use]
-    pub fn delivery(&self) -> Delivery {
+    pub fn telling(&self) -> Telling {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.delivery.clone()
+        state.telling.clone()
     }
 
     /// Sends until it is told to end; what then waits is sent by the next one.
@@ -194,20 +194,20 @@ impl Sender {
         };
         let sent = !matches!(outcome, Outcome::Failed(_));
         self.change(|state| {
-            let delivery = &mut state.delivery;
+            let telling = &mut state.telling;
             match outcome {
                 Outcome::Written => {
-                    delivery.delivered = delivery.delivered.saturating_add(1);
-                    delivery.error = None;
+                    telling.delivered = telling.delivered.saturating_add(1);
+                    telling.error = None;
                 }
                 Outcome::Refused(why) => {
-                    delivery.failed = delivery.failed.saturating_add(1);
-                    delivery.dropped = delivery.dropped.saturating_add(1);
-                    delivery.error = Some(why);
+                    telling.failed = telling.failed.saturating_add(1);
+                    telling.dropped = telling.dropped.saturating_add(1);
+                    telling.error = Some(why);
                 }
                 Outcome::Failed(why) => {
-                    delivery.failed = delivery.failed.saturating_add(1);
-                    delivery.error = Some(why);
+                    telling.failed = telling.failed.saturating_add(1);
+                    telling.error = Some(why);
                 }
             }
         });
@@ -273,7 +273,7 @@ impl Sender {
     fn recount(&self) {
         // Where it cannot be counted it could not be read either, and that is told.
         if let Ok(waiting) = self.spool.waiting() {
-            self.change(|state| state.delivery.waiting = waiting.count());
+            self.change(|state| state.telling.waiting = waiting.count());
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nix::libc;
 use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::time::TimeSpec;
 use nix::unistd::Pid;
 
 /// Sends SIGHUP, on which a daemon reads its settings again.
@@ -73,13 +74,10 @@ impl Requests {
     /// Waits for one of them, for so long at most.
     #[must_use]
     pub fn within(&self, span: Duration) -> Option<Asked> {
-        let time = libc::timespec {
-            tv_sec: libc::time_t::try_from(span.as_secs()).unwrap_or(libc::time_t::MAX),
-            tv_nsec: libc::c_long::from(span.subsec_nanos().cast_signed()),
-        };
+        let time = TimeSpec::from_duration(span);
         let info = std::ptr::null_mut();
         // SAFETY: set and time are borrowed for the call, and no information is asked for.
-        let signal = unsafe { libc::sigtimedwait(self.0.as_ref(), info, &raw const time) };
+        let signal = unsafe { libc::sigtimedwait(self.0.as_ref(), info, time.as_ref()) };
         match signal {
             libc::SIGHUP => Some(Asked::Reload),
             libc::SIGTERM | libc::SIGINT => Some(Asked::End),

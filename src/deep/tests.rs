@@ -170,6 +170,23 @@ fn a_blob_that_is_not_what_its_name_says_proves_nothing() {
 }
 
 #[test]
+fn what_no_archive_can_have_is_no_difference_and_everything_else_is() {
+    use nix::sys::stat::{Mode, SFlag, mknod};
+    let unpacked = Unpacked::new(FILES);
+    let layer = unpacked.by_tar_split(unpacked.lines.as_bytes());
+    let make = |name: &str, kind| {
+        let mode = Mode::from_bits_truncate(0o600);
+        mknod(&unpacked.files().join(name), kind, mode, 0).unwrap();
+    };
+    make("b/socket", SFlag::S_IFSOCK);
+    assert_eq!(outcome(&layer), Outcome::Intact);
+    make("b/pipe", SFlag::S_IFIFO);
+    std::fs::create_dir_all(unpacked.files().join("b/d/e")).unwrap();
+    let added = |path: &str| (path.to_owned(), "added");
+    assert_eq!(differing(&layer), [added("/b/d"), added("/b/pipe")]);
+}
+
+#[test]
 fn a_record_that_was_changed_with_the_files_is_found() {
     let unpacked = Unpacked::new(FILES);
     let layer = unpacked.by_tar_split(unpacked.lines.as_bytes());

@@ -145,7 +145,9 @@ impl Comparison<'_> {
             if !is_listed && !is_implied {
                 let is_gone = kind == Some(Kind::File)
                     && seen.lists(&joined(parent, &[WHITEOUT, name].concat()));
-                if !is_gone {
+                // An archive cannot have a socket. One that a build left behind leads nowhere.
+                let is_dead = kind == Some(Kind::Socket);
+                if !is_gone && !is_dead {
                     let found = kind.map_or("", Kind::as_str);
                     differences.add(&path, What::Added, "", found);
                 }

@@ -28,8 +28,8 @@ use support::image::Image;
 use support::machine::Machine;
 use support::node::Node;
 use support::podman::Podman;
-use support::program;
 use support::scratch::Scratch;
+use support::{binary, program};
 use tar::{Builder, EntryType, Header};
 
 /// A layer's archive, written member by member.
@@ -604,6 +604,7 @@ fn people_are_told(admin: &Node, asked: &str) {
         whole.contains("Status:  \"TRUSTED\"\nLayers:  3 intact\n"),
         "{whole}"
     );
+    on_a_terminal_the_progress_is_drawn_and_removed(admin, asked);
     let layers = directories(&deep(admin, asked, &[]).json());
     for n in 0..12 {
         fs::write(layers[1].join(format!("opt/{n:02}\u{1b}")), "").unwrap();
@@ -627,6 +628,36 @@ fn people_are_told(admin: &Node, asked: &str) {
         fs::remove_file(layers[1].join(format!("opt/{n:02}\u{1b}"))).unwrap();
     }
     text(0);
+}
+
+fn on_a_terminal_the_progress_is_drawn_and_removed(admin: &Node, asked: &str) {
+    let (program, config) = (binary(), admin.config());
+    let line = format!(
+        "exec {} -c {} verify --deep --again {asked}",
+        program.display(),
+        config.display()
+    );
+    let watched = |before: &str| {
+        let mut command = command("script", ["-qec", &format!("{before}{line}"), "/dev/null"]);
+        admin.environment(&mut command);
+        run(command).exits(0).out
+    };
+    let shown = watched("");
+    let (bar, answer) = shown
+        .split_once("\r\u{1b}[K")
+        .expect("a line that is removed");
+    let parts: Vec<_> = bar.trim_start_matches('\r').split("\u{1b}[K").collect();
+    assert!(
+        parts[0].starts_with('[') && parts[0].contains("%  ") && parts[0].contains(" of 9.4 MB"),
+        "{shown:?}"
+    );
+    assert!(answer.contains("Layers:  3 intact"), "{shown:?}");
+    // Whoever keeps what is said has no use for it.
+    let kept = watched("exec 2>/dev/null; ");
+    assert!(
+        !kept.contains('%') && !kept.contains("\u{1b}[K"),
+        "{kept:?}"
+    );
 }
 
 fn what_cannot_be_compared_is_never_whole(admin: &Node, daemon: &Daemon) {
@@ -681,7 +712,7 @@ fn what_nobody_can_find_is_said(admin: &Node) {
         .vcn(&["verify", "--again", "docker://many:1"])
         .exits(64);
     let mut user = command(program("setpriv"), ["--reuid=65534", "--clear-groups"]);
-    user.arg(support::binary())
+    user.arg(binary())
         .args(["verify", "--deep", "docker://many:1"]);
     let ran = run(user);
     assert!(ran.err.contains("run it as root"), "{ran:?}");

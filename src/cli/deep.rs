@@ -21,8 +21,6 @@ use crate::verdict::{Reason, ReasonCode, Undecided};
 
 /// The differences of one layer that people are shown.
 const SHOWN: usize = 10;
-/// Progress is shown again after so many bytes.
-const STEP: u64 = 16 << 20;
 
 /// What was found of one image or container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,10 +211,7 @@ fn look(
     let read = AtomicU64::new(0);
     let progress = |bytes: u64| {
         let before = read.fetch_add(bytes, Ordering::Relaxed);
-        let now = before.saturating_add(bytes);
-        if before / STEP != now / STEP {
-            shown.bytes(now.min(all.max(1)), Some(all));
-        }
+        shown.bytes(before.saturating_add(bytes), Some(all));
         std::ops::ControlFlow::Continue(())
     };
     let check = Check {

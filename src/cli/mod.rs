@@ -32,6 +32,7 @@ pub mod node;
 pub mod notarize;
 pub mod output;
 pub mod patch;
+pub mod progress;
 pub mod replaced;
 pub mod report;
 pub mod self_test;

@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 
 use super::escape;
 use super::failure::Failure;
-use super::moment;
 use super::yaml;
 use crate::allowlist::record::Status;
 use crate::doctor::Severity;
@@ -152,50 +151,6 @@ impl std::error::Error for Unwritten {}
 pub fn is_closed(failure: &Failure) -> bool {
     let unwritten = failure.error.downcast_ref::<Unwritten>();
     unwritten.is_some_and(|error| error.0.kind() == io::ErrorKind::BrokenPipe)
-}
-
-/// Shows how far long work has come, on a terminal only, and removes itself.
-#[derive(Debug)]
-pub struct Progress {
-    shown: bool,
-}
-
-impl Output {
-    /// Progress of what comes next, where somebody watches.
-    #[must_use]
-    pub const fn progress(&self) -> Progress {
-        Progress {
-            shown: self.watched,
-        }
-    }
-}
-
-impl Progress {
-    /// Shows that `done` bytes were read, of `all` where that is known.
-    pub fn bytes(&self, done: u64, all: Option<u64>) {
-        if self.shown {
-            let of = all
-                .map(|all| format!(" of {}", moment::size(all)))
-                .unwrap_or_default();
-            // Progress that cannot be shown is no reason to stop.
-            let _ = write!(io::stderr(), "\r{}{of} read\u{1b}[K", moment::size(done));
-        }
-    }
-
-    /// Shows that `done` of `all` things were done.
-    pub fn steps(&self, done: usize, all: usize, things: &str) {
-        if self.shown {
-            let _ = write!(io::stderr(), "\r{done} of {all} {things}\u{1b}[K");
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.shown {
-            let _ = write!(io::stderr(), "\r\u{1b}[K");
-        }
-    }
 }
 
 /// Colours a status, where colours are wanted.

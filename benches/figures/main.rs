@@ -19,6 +19,7 @@
 mod support;
 
 mod append;
+mod deep;
 mod engines;
 mod held;
 mod race;
@@ -75,6 +76,9 @@ fn main() {
     }
     if wanted("at-once") {
         engines::at_once(&mut report);
+    }
+    if wanted("deep") {
+        deep::deep(&mut report, &scratch, &maxrss);
     }
     if wanted("size") {
         size(&mut report);

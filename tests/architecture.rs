@@ -82,6 +82,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "watch",
         &[
             "engine",
+            "deep",
             "pipeline",
             "policy",
             "allowlist",

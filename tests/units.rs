@@ -17,7 +17,7 @@ use support::scratch::Scratch;
 const EXPOSURE: [(&str, u8); 3] = [
     ("vcn-hook-sync.service", 12),
     ("vcn-hook-apply.service", 17),
-    ("vcn-hook-watch.service", 26),
+    ("vcn-hook-watch.service", 30),
 ];
 
 #[test]

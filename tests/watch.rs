@@ -18,7 +18,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, OnceLock};
-use support::command::{Ran, run};
+use support::command::{Ran, command, run};
 use support::daemon::Daemon;
 use support::image::Image;
 use support::node::Node;
@@ -27,6 +27,10 @@ use support::scratch::Scratch;
 use support::watching::{Receiver, Watching, wait_until};
 
 const SLEEP: [&str; 2] = ["/bin/sleep", "1000"];
+
+/// Mounts a file system whose server never answers at `$1`, and becomes the rest.
+const HANGS: &str = "exec 3<>/dev/fuse
+    mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 none \"$1\" && shift && exec \"$@\"";
 
 /// What all cases share; only one of them uses the engines at a time.
 struct Stage {
@@ -501,4 +505,216 @@ fn a_broken_configuration_keeps_the_last_and_a_mended_one_is_taken_without_a_sig
     let other = stage.watch(&node, &["watch", "--once"]).exits(14);
     assert!(other.err.contains("another watch"), "{other:?}");
     watching.end();
+}
+
+#[test]
+fn a_layer_that_was_changed_on_disk_is_told_once_and_once_when_it_is_whole_again() {
+    const BIG: u64 = 48 << 20;
+    let stage = stage();
+    let tag = "changed:1";
+    let big = support::image::Node::File(vec![7; 48 << 20], 0o644);
+    let image = Image::saying(tag, "what was notarized").with_layer(&[("data/big", big)]);
+    let node = stage.node("changed", &image);
+    let receiver = Receiver::start();
+    node.configure(&slack(&receiver));
+    let id = stage.docker("web", tag);
+    let other = stage.podman("db", tag);
+    let layers = fs::read_dir(stage.daemon.root().join("overlay2")).unwrap();
+    let app = layers
+        .map(|layer| layer.unwrap().path().join("diff/bin/app"))
+        .find(|app| fs::read_to_string(app).is_ok_and(|text| text.contains("notarized")))
+        .unwrap();
+    let text = fs::read_to_string(&app).unwrap();
+    fs::write(&app, text.replace("notarized", "tampered!")).unwrap();
+    // What changed within the last second is not remembered.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let watching = Watching::start(&node, &stage.path(), &[]);
+    let told = receiver.wait_for(&id[..12], 1);
+    assert!(told[0].contains("(layer-differs)"), "{told:#?}");
+    assert!(told[0].contains("bin/app (content)"), "{told:#?}");
+    wait_until("line about it", || {
+        watching.err().contains("(layer-differs)")
+    });
+    // The layers of either engine but that one.
+    let intact = node.state().join("watch/intact.json");
+    wait_until("memory of what is intact", || {
+        let bytes = fs::read(&intact).unwrap_or_default();
+        let kept: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        kept["layers"]
+            .as_object()
+            .is_some_and(|layers| layers.len() == 7)
+    });
+    assert!(watching.read() > 2 * BIG, "{}", watching.read());
+    watching.end();
+
+    // Neither a restart nor a single look takes back what was found.
+    let watching = Watching::start(&node, &stage.path(), &[]);
+    watching.look_again(&id);
+    watching.end();
+    let ran = stage.watch(&node, &["watch", "--once"]).exits(1);
+    assert!(ran.err.contains(&failed(&id, tag)), "{ran:?}");
+    assert_eq!(receiver.about(&id[..12]).len(), 1);
+
+    fs::write(&app, text).unwrap();
+    let watching = Watching::start(&node, &stage.path(), &[]);
+    let told = receiver.wait_for(&id[..12], 2);
+    assert!(
+        told[1].contains("verification successful again"),
+        "{told:#?}"
+    );
+    watching.look_again(&id);
+    assert_eq!(receiver.about(&id[..12]).len(), 2);
+    assert_eq!(receiver.about(&other[..12]), Vec::<String>::new());
+    // What was intact, and has not changed, is not read again.
+    assert!(watching.read() < BIG, "{}", watching.read());
+    watching.end();
+}
+
+#[test]
+fn an_engine_whose_disk_hangs_delays_no_other() {
+    let stage = stage();
+    let tag = "hangs:1";
+    let node = stage.node("hangs", &Image::app(tag));
+    let hung = node.base().join("hung");
+    fs::create_dir(&hung).unwrap();
+    let node = node.with_storage(&hung);
+    node.apply();
+    let id = stage.docker("web", tag);
+    // In a mount namespace of its own: nobody else waits for it.
+    let line = node.command(&["watch", "--once", "--dry-run"]);
+    let words = line.get_args().skip(3).map(|word| word.to_str().unwrap());
+    let mut inside = vec!["-m", "sh", "-c", HANGS, "sh", hung.to_str().unwrap()];
+    inside.extend(words);
+    let mut inside = command("unshare", inside);
+    node.environment(&mut inside);
+    let ran = run(inside).exits(1);
+    let said = format!("'{}' does not answer", hung.display());
+    assert!(ran.err.contains(&said), "{ran:?}");
+    let line = format!("Container {} (docker://{tag}) check successful", &id[..12]);
+    assert!(ran.out.contains(&line), "{ran:?}");
+}
+
+#[test]
+fn what_the_slow_lane_waits_for_neither_a_look_nor_the_end_waits_for() {
+    let stage = stage();
+    let tag = "waits:1";
+    let folder = support::image::Node::Folder;
+    let image = Image::app(tag).with_layer(&[("data/waits", folder)]);
+    let node = stage.node("waits", &image);
+    node.configure("[watch]\ninterval = 3600\n");
+    let id = stage.docker("web", tag);
+    let layers = fs::read_dir(stage.daemon.root().join("overlay2")).unwrap();
+    let mut layers = layers.map(|layer| layer.unwrap().path().join("diff/data/waits"));
+    let waits = layers.find(|path| path.exists()).unwrap();
+    let hangs = ["unshare", "-m", "sh", "-c", HANGS, "sh"];
+    let by = [&hangs[..], &[waits.to_str().unwrap()]].concat();
+    let watching = Watching::start_by(&by, &node, &stage.path(), &[]);
+    wait_until("layer that is waited for", || {
+        watching.waits_in("layers").contains("fuse")
+    });
+    watching.look_again(&id);
+    watching.look_again(&id);
+    assert!(watching.waits_in("layers").contains("fuse"));
+    watching.end();
+}
+
+#[test]
+fn a_watch_that_is_not_shown_the_marks_of_overlayfs_calls_no_layer_changed() {
+    let stage = stage();
+    let tag = "unseen:1";
+    let node = stage.node("unseen", &Image::app(tag));
+    let id = stage.docker("web", tag);
+    let by = ["setpriv", "--bounding-set", "-sys_admin", "--"];
+    let watching = Watching::start_by(&by, &node, &stage.path(), &[]);
+    let said = "no layers are read again: that needs CAP_SYS_ADMIN";
+    assert!(watching.err().contains(said), "{}", watching.err());
+    watching.look_again(&id);
+    assert_eq!(watching.waits_in("layers"), "");
+    watching.end();
+}
+
+#[test]
+fn the_heartbeat_comes_for_each_look_that_ends_and_for_none_that_hangs() {
+    let stage = stage();
+    let tag = "beats:1";
+    let node = stage.node("beats", &Image::app(tag));
+    let heart = Receiver::start();
+    node.configure(&format!(
+        "[watch]\ninterval = 3600\ndeep_hours = 0\nheartbeat = {:?}\n",
+        heart.url()
+    ));
+    let id = stage.docker("web", tag);
+    let by = ["unshare", "-m"];
+    let watching = Watching::start_by(&by, &node, &stage.path(), &[]);
+    heart.wait_for("", 1);
+    watching.look_again(&id);
+    heart.wait_for("", 2);
+    watching.look_again(&id);
+    heart.wait_for("", 3);
+    // The decisions are on a disk that hangs from now on, for the watch alone.
+    let pid = watching.pid().to_string();
+    let log = node.base().join("log");
+    let enter = ["-t", &pid, "-m", "sh", "-c", HANGS, "sh"];
+    let rest = [log.to_str().unwrap(), "sleep", "1000"];
+    let mut disk = std::process::Command::new("nsenter")
+        .args(enter)
+        .args(rest)
+        .spawn()
+        .unwrap();
+    wait_until("disk that hangs", || {
+        let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
+        mounts.contains(" - fuse none ")
+    });
+    watching.signal(nix::sys::signal::Signal::SIGHUP);
+    wait_until("look that hangs", || {
+        watching.waits_in("vcn-hook").contains("fuse")
+    });
+    assert_eq!(heart.about("").len(), 3);
+    // Its end ends the look, which beats, although it has found something wrong.
+    disk.kill().unwrap();
+    disk.wait().unwrap();
+    heart.wait_for("", 4);
+    wait_until("word about it", || {
+        watching.err().contains("cannot read '") && watching.err().contains("decisions.jsonl")
+    });
+    watching.end();
+}
+
+#[test]
+fn only_what_changed_is_said_where_that_is_asked_for() {
+    let stage = stage();
+    let tag = "quiet:1";
+    let node = stage.node("quiet", &Image::app(tag));
+    let id = stage.docker("web", tag);
+    for (setting, flag) in [("log = \"changes\"\n", &[][..]), ("", &["--changes"][..])] {
+        // What counts the looks.
+        let heart = Receiver::start();
+        let settings = format!(
+            "[watch]\ninterval = 3600\n{setting}heartbeat = {:?}\n",
+            heart.url()
+        );
+        node.configure(&settings);
+        let watching = Watching::start(&node, &stage.path(), flag);
+        let lines = |text: &str| text.matches(&id[..12]).count();
+        let said = || (lines(&watching.out()), lines(&watching.err()));
+        let (good, bad) = said();
+        let look = |count| {
+            watching.signal(nix::sys::signal::Signal::SIGHUP);
+            heart.wait_for("", count);
+        };
+        heart.wait_for("", 1);
+        look(2);
+        look(3);
+        assert_eq!(said(), (good, bad));
+        node.vcn(&["untrust", &format!("docker://{tag}")]).ok();
+        node.sync();
+        heart.wait_for("", 4);
+        look(5);
+        look(6);
+        assert_eq!(said(), (good, bad + 1));
+        assert!(watching.err().contains(&failed(&id, tag)));
+        node.notarize(&format!("docker://{tag}"));
+        wait_until("line about it", || said() == (good + 1, bad + 1));
+        watching.end();
+    }
 }

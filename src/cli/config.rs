@@ -141,6 +141,7 @@ fn watch(watch: &Watch) -> Value {
     let secret = |secret: &Option<Secret>| secret.as_ref().map(ToString::to_string);
     json!({
         "interval": watch.interval.as_secs(),
+        "deep_hours": watch.deep.map_or(0, |every| every.as_secs() / 3600),
         "log": watch.log,
         "on_untrusted": watch.on_untrusted,
         "on_unknown": watch.on_unknown,

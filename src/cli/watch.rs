@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::config::watch::{Log, Secret};
 use crate::sys::file::read_small;
 use crate::sys::signal::{Asked, Requests};
+use crate::sys::user::sees_trusted_attributes;
 use crate::sys::{clock, notify};
 use crate::verdict::{ReasonCode, exit};
 use crate::watch::act::Actor;
@@ -34,6 +35,7 @@ use crate::watch::outbox::Outbox;
 use crate::watch::outputs::Outputs;
 use crate::watch::picture::Telling;
 use crate::watch::receiver::Receiver;
+use crate::watch::slow::Slow;
 use crate::watch::sweep::Sweep;
 use signs::Signs;
 use statements::Copied;
@@ -67,6 +69,10 @@ struct Watching {
     config: Config,
     typed: Option<u64>,
     only_changes: bool,
+    /// The watch's own directory.
+    directory: PathBuf,
+    /// Whether layers are read again, and not only what was found of them counts.
+    reads_layers: bool,
     lookout: Lookout,
     statements: Copied,
     actor: Actor,
@@ -96,6 +102,7 @@ impl Watching {
         let mut watch = Self {
             typed: args.interval,
             only_changes: args.changes,
+            reads_layers: !args.once && !args.dry_run && is_root(),
             lookout: Lookout::new(node()?, &config),
             statements: Copied::new(),
             actor: Actor::default(),
@@ -106,11 +113,13 @@ impl Watching {
             outputs: (!args.dry_run).then(|| Outputs::new(&config, &own, args.once)),
             manager: env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()),
             said: HashMap::new(),
+            directory: own,
             config,
         };
         watch.actor.dry_run = args.dry_run;
         watch.interval()?;
         watch.configured(context);
+        watch.layers(context);
         Ok(watch)
     }
 
@@ -153,7 +162,7 @@ impl Watching {
                     self.reload(context);
                     is_due = true;
                 }
-                is_due |= seen.allowlist;
+                is_due |= seen.allowlist || self.lookout.has_news();
             }
         }
     }
@@ -245,13 +254,37 @@ impl Watching {
     fn reload(&mut self, context: &mut Context) {
         match context.config() {
             Ok(config) => {
+                let deep = self.config.watch.deep;
                 self.config = config;
                 self.configured(context);
+                if self.config.watch.deep != deep {
+                    self.layers(context);
+                }
             }
             Err(failure) => context
                 .out
                 .warn(&format!("{failure}; the last configuration stays")),
         }
+    }
+
+    /// Has the layers of what runs read again, as often as the settings say.
+    fn layers(&mut self, context: &mut Context) {
+        let slow = self.config.watch.deep.map(|every| {
+            let slow = Slow::of(&self.directory);
+            if self.reads_layers && !sees_trusted_attributes() {
+                context
+                    .out
+                    .note("no layers are read again: that needs CAP_SYS_ADMIN (docs/watch.md)");
+            } else if self.reads_layers
+                && let Err(error) = slow.begin(every)
+            {
+                context
+                    .out
+                    .warn(&format!("no layers are read again: {error}"));
+            }
+            slow
+        });
+        self.lookout.count_layers(slow);
     }
 
     /// Follows from a configuration that was read.

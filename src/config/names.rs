@@ -202,6 +202,11 @@ pub const SETTINGS: &[Setting] = &[
         "Seconds between two looks at everything that runs; `CHECK_INTERVAL` in the environment goes first",
     ),
     setting(
+        "watch.deep_hours",
+        Default("24"),
+        "How often the layers of what runs are read again, at low priority, to find files that were changed on disk; 0 for never",
+    ),
+    setting(
         "watch.log",
         Default(r#""all""#),
         "\"all\": a line for each container at each look; \"changes\": only where the answer is another than before",

@@ -17,6 +17,8 @@ use super::outputs::{self, InfluxSection, Outputs};
 pub struct Watch {
     /// How long to wait between two sweeps.
     pub interval: Duration,
+    /// How often the layers of what runs are read again; `None` for never.
+    pub deep: Option<Duration>,
     /// Which checks are worth a line.
     pub log: Log,
     /// What happens to a container whose image the ledger speaks against.
@@ -76,6 +78,7 @@ pub enum Secret {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct WatchSection {
     interval: Option<u64>,
+    deep_hours: Option<u32>,
     log: Log,
     on_untrusted: Action,
     on_unknown: Action,
@@ -105,6 +108,7 @@ impl WatchSection {
         let exec = self.exec.map(|path| absolute("watch.exec", path));
         Ok(Watch {
             interval: interval(self.interval.unwrap_or(60))?,
+            deep: hours(self.deep_hours.unwrap_or(24)),
             log: self.log,
             on_untrusted: self.on_untrusted,
             on_unknown: self.on_unknown,
@@ -129,6 +133,13 @@ fn interval(seconds: u64) -> Result<Duration, ConfigError> {
         _ => Err(ConfigError::Value(format!(
             "watch.interval: {seconds} is not between 1 and {LONGEST} seconds"
         ))),
+    }
+}
+
+const fn hours(number: u32) -> Option<Duration> {
+    match number {
+        0 => None,
+        number => Some(Duration::from_secs(number as u64 * 3600)),
     }
 }
 
@@ -222,6 +233,7 @@ mod tests {
         let watch = watch("").expect("nothing is required");
         let expected = Watch {
             interval: Duration::from_secs(60),
+            deep: Some(Duration::from_secs(86_400)),
             log: Log::All,
             on_untrusted: Action::Alert,
             on_unknown: Action::Alert,

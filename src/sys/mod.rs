@@ -18,6 +18,7 @@ pub mod lookup;
 pub mod mount;
 pub mod mountinfo;
 pub mod notify;
+pub mod priority;
 pub mod process;
 pub mod signal;
 pub mod source;

@@ -84,6 +84,13 @@ pub fn lesser_owner(directory: &Path) -> Option<(Uid, Gid)> {
     (geteuid().is_root() && !owner.0.is_root()).then_some(owner)
 }
 
+/// Whether the kernel shows this process the attributes that overlayfs marks files with (`trusted.*`,
+/// xattr(7)): they are for `CAP_SYS_ADMIN` outside of every user namespace.
+#[must_use]
+pub fn sees_trusted_attributes() -> bool {
+    capabilities().is_some_and(|bits| bits & CAP_SYS_ADMIN != 0) && outside(0) == Mapping::Itself
+}
+
 /// What a user id is outside of this process's user namespace.
 #[derive(Debug, PartialEq, Eq)]
 enum Mapping {

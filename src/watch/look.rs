@@ -9,18 +9,19 @@ use std::time::Instant;
 use nix::unistd::geteuid;
 
 use super::reach::Reach;
+use super::slow::{Images, Slow};
 use super::sweep::{Allowlist, Stated, Sweep, Watched};
 use crate::allowlist::record::{Key, Kind, Record, Status};
 use crate::audit::passages::Passages;
 use crate::config::Config;
-use crate::engine::running::{self, Container};
+use crate::engine::running::{self, Container, Source};
+use crate::engine::unpacked::{self, Store};
 use crate::engine::{Declared, Engines, Image};
 use crate::pipeline::{self, Opened};
 use crate::policy::decide::{Case, decide, on_failure};
 use crate::policy::facts::Facts;
 use crate::policy::gatebin::{GateBin, MAX_GATEBIN_SIZE};
 use crate::policy::standing::{deciding, standing};
-use crate::store::Store;
 use crate::sys::cgroup;
 use crate::sys::file::read_owned;
 use crate::sys::process;
@@ -38,6 +39,7 @@ pub struct Lookout {
     node: String,
     passages: Passages,
     reach: Reach,
+    slow: Option<Slow>,
 }
 
 /// What every container of one sweep is judged by.
@@ -63,7 +65,19 @@ impl Lookout {
             node,
             passages: Passages::of(&config.decisions),
             reach: Reach::default(),
+            slow: None,
         }
+    }
+
+    /// Has what was found of the layers of what runs counted, from now on; `None` ends that.
+    pub fn count_layers(&mut self, slow: Option<Slow>) {
+        self.slow = slow;
+    }
+
+    /// Whether a look is due because a layer was found to be another than before.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.slow.as_ref().is_some_and(Slow::has_news)
     }
 
     /// Looks at everything that runs. `now` is in Unix seconds.
@@ -73,7 +87,7 @@ impl Lookout {
         let allowlist = gate
             .as_ref()
             .map_err(Reason::clone)
-            .and_then(|gate| Opened::open(gate, &Store::new(&gate.state_dir), now));
+            .and_then(|gate| Opened::open(gate, &crate::store::Store::new(&gate.state_dir), now));
         let mut troubles = Vec::new();
         let mut engines = gate
             .as_ref()
@@ -89,6 +103,9 @@ impl Lookout {
             allowlist: allowlist.as_ref(),
             now,
         };
+        if let Some(slow) = &self.slow {
+            slow.feed(&engines, images(&running.containers));
+        }
         let containers = running.containers.into_iter();
         let mut containers: Vec<_> = containers
             .map(|container| self.watched(container, &bench, statements))
@@ -125,7 +142,16 @@ impl Lookout {
         bench: &Bench<'_>,
         statements: &mut dyn Statements,
     ) -> Watched {
-        let judged = bench.judge(&container.image, statements);
+        let mut judged = bench.judge(&container.image, statements);
+        let layers = container.image.as_ref().ok();
+        let layers = layers.map(|image| image.rootfs.lowers.as_slice());
+        if let Some(slow) = &self.slow
+            && !matches!(judged.verdict, Verdict::Deny(_))
+            && let Some(differs) = slow.differing(layers.unwrap_or_default())
+        {
+            // The ledger's word is about what was unpacked, and this is not it.
+            judged = Judged::unknown(Verdict::Deny(differs));
+        }
         let identity = container.image.as_ref().ok().map(|image| &image.identity);
         Watched {
             engine: container.source.as_str(),
@@ -291,6 +317,30 @@ fn spare(containers: &mut [Watched], gate: Option<&GateBin>, now: u64) {
             Some(config) == own || gate.is_some_and(|gate| gate.may_stand_in(&config, now))
         });
     }
+}
+
+/// The images of what runs whose layers can be compared with what was unpacked.
+fn images(containers: &[Container]) -> Images {
+    let images = containers.iter().filter_map(|container| {
+        let store = match container.source {
+            Source::Docker => Store::Docker,
+            Source::Podman => Store::Podman,
+            Source::User
+            | Source::Bundle
+            | Source::Build
+            | Source::Other
+            | Source::Unrecorded
+            | Source::Nested => return None,
+        };
+        let identity = &container.image.as_ref().ok()?.identity;
+        let image = unpacked::Image {
+            config: identity.config,
+            chain: identity.chain?,
+            manifest: identity.manifest,
+        };
+        Some(((store, identity.config), image))
+    });
+    images.collect()
 }
 
 /// Without gate.bin, what runs is still shown.

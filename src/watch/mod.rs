@@ -28,6 +28,7 @@ pub mod results;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod server;
+pub mod slow;
 pub mod sweep;
 
 /// Where the watch keeps what waits to be told, when nobody says another place.

@@ -7,6 +7,7 @@ use super::picture::Picture;
 use super::sweep::{Entered, Sweep, Watched};
 use crate::policy::freshness::duration;
 use crate::policy::gatebin::Mode;
+use crate::verdict::ReasonCode;
 
 /// An allowlist that is not renewed this long before its end will not be.
 const SOON: u64 = 6 * 3600;
@@ -103,13 +104,11 @@ fn containers(found: &mut Found, sweep: &Sweep) {
         if !container.passes() && sweep.undecided.is_none() {
             let reason = container.verdict.reason();
             let status = container.status.as_str();
-            found.danger(
-                &format!(
-                    "{called} runs, and its image is {status}: {}",
-                    reason.detail
-                ),
-                &reason.hint,
-            );
+            let what = match reason.code {
+                ReasonCode::LayerDiffers => "runs files that were changed on disk".to_owned(),
+                _ => format!("runs, and its image is {status}"),
+            };
+            found.danger(&format!("{called} {what}: {}", reason.detail), &reason.hint);
         } else if container.entered == Entered::Around {
             found.danger(
                 &format!("{called} was started, and the gate was not asked"),
@@ -208,9 +207,22 @@ impl Picture {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::{Severity, problems};
     use crate::policy::gatebin::Mode;
+    use crate::verdict::{Reason, ReasonCode, Verdict};
+    use crate::watch::picture::Picture;
     use crate::watch::samples;
+
+    /// A layer of what runs is another than was unpacked.
+    fn changed(picture: &mut Picture) {
+        let sweep = picture.sweep.as_mut().map(Arc::make_mut);
+        let first = sweep.and_then(|sweep| sweep.containers.first_mut());
+        let first = first.expect("something runs");
+        let detail = "layer x in 'y' is not what was unpacked";
+        first.verdict = Verdict::Deny(Reason::new(ReasonCode::LayerDiffers, detail, ""));
+    }
 
     #[test]
     fn a_healthy_node_has_none_and_what_is_worst_comes_first() {
@@ -224,7 +236,7 @@ mod tests {
 
     #[test]
     fn each_thing_that_can_be_wrong_is_told() {
-        let told = |change: &dyn Fn(&mut crate::watch::picture::Picture)| {
+        let told = |change: &dyn Fn(&mut Picture)| {
             let mut picture = samples::healthy();
             change(&mut picture);
             let found = problems(&picture);
@@ -236,6 +248,10 @@ mod tests {
         for (said, expected) in [
             (told(&|p| p.node.mode = Some(Mode::Audit)), "audit mode"),
             (told(&|p| p.node.mode = None), "no settings"),
+            (
+                told(&changed),
+                "runs files that were changed on disk: layer",
+            ),
             (told(&|p| p.node.unrecorded = 2), "2 decisions"),
             (told(&|p| p.sweep = None), "nothing was looked at"),
             (told(&|p| p.now += 3600), "last sweep was 60 minutes ago"),

@@ -22,11 +22,13 @@ for file in "$T"/pids/*; do
     for i in $(seq 100); do alive "$pid" || break; sleep 0.1; done
     alive "$pid" && kill -KILL "$pid"
 done
-# Whatever still carries the folder's unique name in its command line was started from it.
+# Whatever still carries the folder's unique name in its command line was started from it, and so was
+# what has its root file system there.
 for dir in /proc/[0-9]*; do
     pid=${dir#/proc/}
     [ "$pid" = "$$" ] && continue
-    if tr '\0' ' ' <"$dir/cmdline" 2>/dev/null | grep -qF "$T/"; then kill -KILL "$pid" 2>/dev/null; fi
+    if tr '\0' ' ' <"$dir/cmdline" 2>/dev/null | grep -qF "$T/" ||
+        awk '$5 == "/"' "$dir/mountinfo" 2>/dev/null | grep -qF "$T/"; then kill -KILL "$pid" 2>/dev/null; fi
 done
 for i in 1 2 3; do
     awk -v t="$T/" 'index($5, t) == 1 {print $5}' /proc/self/mountinfo | sort -r | while read -r m; do

@@ -121,9 +121,16 @@ impl Watching {
     /// Starts it, and returns when its first look is over.
     #[track_caller]
     pub fn start(node: &Node, path: &str, args: &[&str]) -> Self {
+        Self::start_by(&[], node, path, args)
+    }
+
+    /// The same by a command that becomes it, such as `unshare`.
+    #[track_caller]
+    pub fn start_by(by: &[&str], node: &Node, path: &str, args: &[&str]) -> Self {
         let command = node.command(&[&["watch"], args].concat());
         // `timeout` in front of it would be what the signals reach.
-        let words: Vec<_> = command.get_args().skip(3).map(ToOwned::to_owned).collect();
+        let own = command.get_args().skip(3).map(ToOwned::to_owned);
+        let words: Vec<_> = by.iter().map(Into::into).chain(own).collect();
         let mut direct = Command::new(&words[0]);
         direct.args(&words[1..]).env_clear().env("PATH", path);
         node.environment(&mut direct);
@@ -164,6 +171,26 @@ impl Watching {
 
     pub fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    /// How many bytes it has read, from wherever.
+    pub fn read(&self) -> u64 {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.pid())).unwrap();
+        let rchar = io.lines().find_map(|line| line.strip_prefix("rchar: "));
+        rchar.unwrap().parse().unwrap()
+    }
+
+    /// Where in the kernel a thread of this name waits; empty where there is none.
+    pub fn waits_in(&self, name: &str) -> String {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let mut threads = threads.map(|thread| thread.unwrap().path());
+        let named = |thread: &PathBuf| {
+            fs::read_to_string(thread.join("comm")).is_ok_and(|comm| comm.trim() == name)
+        };
+        let thread = threads.find(named);
+        thread.map_or_else(String::new, |thread| {
+            fs::read_to_string(thread.join("wchan")).unwrap_or_default()
+        })
     }
 
     pub fn signal(&self, signal: Signal) {

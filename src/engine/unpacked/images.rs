@@ -29,7 +29,7 @@ pub struct Image {
 }
 
 /// Whose stores are looked in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Store {
     /// Docker's, with either image store.
     Docker,

@@ -1,0 +1,275 @@
+//! The slow lane: the layers of what runs are read again, one at a time, in nobody's way.
+//!
+//! Owns when which image is due, and which layers were found to be others than were unpacked; both are
+//! kept in the watch's own directory, so that a restart neither reads all of it again nor takes a finding
+//! back. How a layer is compared is `deep`'s; what it means for a container, the look's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::deep::{Cancelled, Check, Checked, Differences, Memory, Outcome, check_layer};
+use crate::engine::Engines;
+use crate::engine::unpacked::{self, Image, Layer, Store};
+use crate::image::digest::Digest;
+use crate::sys::file::{read_owned, replace};
+use crate::sys::{clock, priority};
+use crate::verdict::{Reason, ReasonCode};
+
+/// The name of the form of the findings; another one is none.
+const SCHEMA: &str = "vcn-hook/differing/v1";
+
+/// Tens of thousands of findings.
+const MAX_SIZE: u64 = 16 << 20;
+
+/// How often it is looked whether something is due.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// As many differences as a sentence has room for.
+const NAMED: usize = 3;
+
+/// The images that run, by their engine and config.
+pub type Images = BTreeMap<(Store, Digest), Image>;
+
+/// The images that run, and what was found of their layers.
+#[derive(Debug)]
+pub struct Slow {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// The watch's own directory.
+    directory: PathBuf,
+    state: Mutex<State>,
+    changed: Condvar,
+    ended: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    engines: Engines,
+    images: Images,
+    /// What is wrong with the layers that differ, by their directories.
+    differing: BTreeMap<PathBuf, String>,
+    /// When each image was read last.
+    read: BTreeMap<(Store, Digest), Instant>,
+    /// Whether something was found since anybody asked.
+    news: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    schema: String,
+    layers: BTreeMap<PathBuf, String>,
+}
+
+impl Slow {
+    /// Takes what was found before from the watch's own directory. Nothing is read yet.
+    #[must_use]
+    pub fn of(directory: &Path) -> Self {
+        let bytes = read_owned(&findings(directory), MAX_SIZE).unwrap_or_default();
+        let stored: Option<Stored> = serde_json::from_slice(&bytes).ok();
+        let stored = stored.filter(|stored| stored.schema == SCHEMA);
+        let state = State {
+            differing: stored.map(|stored| stored.layers).unwrap_or_default(),
+            ..State::default()
+        };
+        Self {
+            shared: Arc::new(Shared {
+                directory: directory.to_owned(),
+                state: Mutex::new(state),
+                changed: Condvar::new(),
+                ended: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// Begins to read what is due, each image as often as `every`, until this is dropped.
+    ///
+    /// # Errors
+    /// The operating system's, when there can be no thread.
+    pub fn begin(&self, every: Duration) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let work = move || {
+            // Without it the work is the same, and in somebody's way.
+            let _ = priority::lower();
+            shared.work(every);
+        };
+        // Nobody waits for its end: it may hang on a disk, and whatever it writes is whole.
+        let thread = std::thread::Builder::new().name("layers".to_owned());
+        thread.spawn(work).map(drop)
+    }
+
+    /// Takes what runs now.
+    pub fn feed(&self, engines: &Engines, images: Images) {
+        let mut state = self.shared.lock();
+        state.read.retain(|image, _| images.contains_key(image));
+        state.engines = engines.clone();
+        state.images = images;
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+
+    /// Why one of these layers is not what was unpacked, if one is not.
+    #[must_use]
+    pub fn differing(&self, directories: &[PathBuf]) -> Option<Reason> {
+        let state = self.shared.lock();
+        let mut found = directories.iter();
+        let detail = found.find_map(|directory| state.differing.get(directory))?;
+        let hint = "find out who changed it; remove the image, and pull it again";
+        Some(Reason::new(ReasonCode::LayerDiffers, detail.clone(), hint))
+    }
+
+    /// Whether something was found since this was last asked.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        std::mem::take(&mut self.shared.lock().news)
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        // Not between the thread's look at this and its wait.
+        let state = self.shared.lock();
+        self.shared.ended.store(true, Ordering::Relaxed);
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Each change is one call, so that a thread that panicked leaves a state that is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    fn work(&self, every: Duration) {
+        let mut state = self.lock();
+        while !self.is_ended() {
+            state = match state.due(every) {
+                Some((engines, store, image)) => {
+                    drop(state);
+                    if self.read(&engines, store, &image).is_err() {
+                        return;
+                    }
+                    let mut state = self.lock();
+                    state.read.insert((store, image.config), Instant::now());
+                    state
+                }
+                None => {
+                    let waited = self.changed.wait_timeout(state, PAUSE);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    /// Reads every layer of an image that is not what it was when it was found intact.
+    fn read(&self, engines: &Engines, store: Store, image: &Image) -> Result<(), Cancelled> {
+        let path = self.directory.join("intact.json");
+        // What is not unpacked in one place has no layers that could be read; the look says so.
+        let stacks = unpacked::image(engines, store, image).unwrap_or_default();
+        let mut seen = BTreeSet::new();
+        let mut memory = Memory::open(&path);
+        let progress = |_: u64| match self.is_ended() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        for layer in stacks.into_iter().flatten() {
+            if !seen.insert(layer.directory.clone()) {
+                continue;
+            }
+            let check = Check {
+                memory: Some(&memory),
+                now: clock::now(),
+                progress: &progress,
+            };
+            let checked = check_layer(&layer, check)?;
+            self.learn(&layer, &checked);
+            if checked.remembered {
+                continue;
+            }
+            match (&checked.fingerprint, &checked.outcome) {
+                (Some(fingerprint), _) => memory.remember(&layer, fingerprint),
+                (None, Outcome::Intact) => continue,
+                (None, Outcome::Differs(_) | Outcome::Undecidable(_)) => memory.forget(&layer),
+            }
+            // After each, as a layer takes its time. What cannot be remembered is read again.
+            let _ = memory.save(&path);
+        }
+        Ok(())
+    }
+
+    fn learn(&self, layer: &Layer, checked: &Checked) {
+        let mut state = self.lock();
+        let before = match &checked.outcome {
+            Outcome::Differs(differences) => {
+                let text = sentence(layer, differences);
+                let before = state.differing.insert(layer.directory.clone(), text);
+                before.is_some()
+            }
+            Outcome::Intact if state.differing.remove(&layer.directory).is_none() => return,
+            Outcome::Intact => false,
+            // It says neither that it is, nor that it is not.
+            Outcome::Undecidable(_) => return,
+        };
+        state.news |= !before;
+        let is_there = |directory: &Path| std::fs::symlink_metadata(directory).is_ok();
+        let mut layers = state.differing.clone();
+        drop(state);
+        layers.retain(|directory, _| is_there(directory));
+        let stored = Stored {
+            schema: SCHEMA.to_owned(),
+            layers,
+        };
+        // What cannot be kept is found again after a restart.
+        if let Ok(bytes) = serde_json::to_vec(&stored) {
+            let _ = replace(&findings(&self.directory), &bytes, 0o600);
+        }
+    }
+}
+
+impl State {
+    /// One image that is due.
+    fn due(&self, every: Duration) -> Option<(Engines, Store, Image)> {
+        let is_due = |key: &(Store, Digest)| {
+            let read = self.read.get(key);
+            read.is_none_or(|read| read.elapsed() >= every)
+        };
+        let mut images = self.images.iter();
+        let ((store, _), image) = images.find(|(key, _)| is_due(key))?;
+        Some((self.engines.clone(), *store, *image))
+    }
+}
+
+fn findings(directory: &Path) -> PathBuf {
+    directory.join("differing.json")
+}
+
+fn sentence(layer: &Layer, differences: &Differences) -> String {
+    let first = differences.first.iter().take(NAMED);
+    let mut named: Vec<_> = first
+        .map(|found| format!("{} ({})", found.path, found.what.as_str()))
+        .collect();
+    match differences.count.saturating_sub(named.len()) {
+        0 => {}
+        more => named.push(format!("{more} more")),
+    }
+    format!(
+        "layer {} in '{}' is not what was unpacked: {}",
+        layer.diff_id,
+        layer.directory.display(),
+        named.join(", ")
+    )
+}

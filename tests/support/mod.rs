@@ -32,6 +32,7 @@ pub mod registry;
 pub mod scratch;
 pub mod server;
 pub mod snapshot;
+pub mod telemetry;
 pub mod watching;
 
 use std::path::PathBuf;

@@ -28,6 +28,8 @@ help: ## Show the targets
 build: ## Build the static release binary
 	@tests/install-needs.sh build
 	cargo build --locked --release --target $(TARGET)
+	@# The image of packaging/watch is made of it.
+	@cp $(BINARY) packaging/watch/vcn-hook
 	@ls -l $(BINARY) | awk '{print $$NF ": " $$5 " bytes"}'
 
 .PHONY: check
@@ -82,6 +84,9 @@ install: ## Install what was built below DESTDIR: program, units, settings, manu
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/vcn-hook README.md SECURITY.md ARCHITECTURE.md CHANGELOG.md LICENSE
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/vcn-hook/docs docs/*.md
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/vcn-hook/examples hooks/50-vcn-hook.json
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/vcn-hook/examples/grafana packaging/grafana/*.json
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/vcn-hook/examples/prometheus packaging/prometheus/*.yml
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/vcn-hook/examples/watch packaging/watch/Dockerfile packaging/watch/*.yml
 
 .PHONY: deb
 deb: build ## Debian's package into DIST (target/packages)

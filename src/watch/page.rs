@@ -246,7 +246,7 @@ fn row(container: &Watched, now: u64) -> [String; 7] {
         "warn" => "warned",
         _ => "no",
     };
-    let name = container.name.as_deref().unwrap_or_default();
+    let name = container.name.as_deref().unwrap_or("(no name)");
     let paused = if container.paused { ", paused" } else { "" };
     let entered = match container.entered {
         Entered::ByGate(_) => "",
@@ -260,11 +260,12 @@ fn row(container: &Watched, now: u64) -> [String; 7] {
     let digest = container
         .config
         .map_or_else(|| "no digest".to_owned(), |digest| digest.to_string());
+    let image = container.image.as_deref().unwrap_or("(no image)");
     let reason = container.verdict.reason();
     [
         format!("<span class=\"badge {verdict}\">{may}</span>"),
         format!(
-            "{} <span class=\"soft\">level {}</span>",
+            "<span class=\"word\">{}</span> <span class=\"soft\">level {}</span>",
             container.status.as_str(),
             container.level
         ),
@@ -276,11 +277,14 @@ fn row(container: &Watched, now: u64) -> [String; 7] {
         ),
         format!(
             "{}<br><code class=\"soft\">{}</code>",
-            Shown(&container.image_name()),
+            Shown(image),
             Shown(&digest)
         ),
         Shown(organisation).to_string(),
-        format!("{} ago", duration(now.saturating_sub(container.started))),
+        format!(
+            "<span class=\"word\">{} ago</span>",
+            duration(now.saturating_sub(container.started))
+        ),
         format!(
             "{} <span class=\"soft\">({})</span>",
             Shown(&reason.detail),
@@ -298,7 +302,7 @@ fn refusal(refusal: &Refusal) -> [String; 5] {
         ""
     };
     [
-        Shown(&refusal.time).to_string(),
+        format!("<span class=\"word\">{}</span>", Shown(&refusal.time)),
         format!(
             "{}<br><span class=\"soft\">{}</span>",
             Shown(name),

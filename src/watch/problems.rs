@@ -120,14 +120,14 @@ fn containers(found: &mut Found, sweep: &Sweep) {
 
 /// A container as a sentence begins with it.
 fn called(container: &Watched) -> String {
-    let id = container.label();
+    let (id, engine) = (container.label(), container.engine);
+    let image = match container.image_name() {
+        image if image.is_empty() => "no image".to_owned(),
+        image => image,
+    };
     match container.name.as_deref() {
-        Some(name) => format!(
-            "{name} ({}, {id}, {})",
-            container.engine,
-            container.image_name()
-        ),
-        None => format!("{id} ({}, {})", container.engine, container.image_name()),
+        Some(name) => format!("{name} ({engine}, {id}, {image})"),
+        None => format!("{id} ({engine}, {image})"),
     }
 }
 

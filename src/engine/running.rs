@@ -297,15 +297,16 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The containers that a runtime has in our own mount namespace, where its root is no mount of its own.
+    /// The containers that a runtime has in the node's own mount namespace, where its root is no mount of its own.
     fn without_mounts(&self, seen: &HashSet<u32>) -> Vec<Container> {
-        let own = process::mounts_of(std::process::id()).ok();
+        let own = processes::nodes_own();
         let states = self.states.values();
         let left = states.filter(|state| !seen.contains(&state.pid));
         left.filter_map(|state| {
             let init = self.table.get(state.pid)?;
             let (source, image) = self.of_state(state);
-            (init.mounts == own).then(|| Container {
+            init.mounts.filter(|mounts| own.contains(mounts))?;
+            Some(Container {
                 source,
                 id: state.id.clone(),
                 name: None,

@@ -60,12 +60,12 @@ impl Table {
         self.processes.get(&pid)
     }
 
-    /// The oldest process of each mount namespace but our own, the oldest of all first.
+    /// The oldest process of each mount namespace but the node's own, the oldest of all first.
     pub(super) fn insides(&self) -> Vec<Inside> {
-        let own = process::mounts_of(std::process::id()).ok();
+        let own = nodes_own();
         let mut oldest: HashMap<Namespace, &Listed> = HashMap::new();
         for listed in self.processes.values() {
-            let Some(namespace) = listed.mounts.filter(|mounts| Some(*mounts) != own) else {
+            let Some(namespace) = listed.mounts.filter(|mounts| !own.contains(mounts)) else {
                 continue;
             };
             let first = oldest.entry(namespace).or_insert(listed);
@@ -93,6 +93,21 @@ impl Table {
         }
         false
     }
+}
+
+/// The mount namespaces that are no container's: that of the node's first process, and our own, if we see the
+/// node's root in it. We may be in a container ourselves, which then is one like any other.
+pub(super) fn nodes_own() -> Vec<Namespace> {
+    use std::os::unix::fs::MetadataExt as _;
+    let root = |pid| {
+        let root = std::fs::metadata(process::path_of(pid, "root/")).ok()?;
+        Some((root.dev(), root.ino()))
+    };
+    let us = std::process::id();
+    let [first, ours] = [1, us].map(|pid| process::mounts_of(pid).ok());
+    // Whoever may not look at the first process has nothing to compare with.
+    let ours = ours.filter(|_| first.is_none() || root(1) == root(us));
+    first.into_iter().chain(ours).collect()
 }
 
 /// Two that started in one tick are told apart by their numbers.

@@ -5,12 +5,16 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::libc;
+use nix::sys::signal::kill;
 use nix::sys::stat::Mode;
+use nix::unistd::Pid;
 
 /// Opens a regular file for reading, following no symlink in its last component and blocking on nothing.
 ///
@@ -230,8 +234,30 @@ pub fn replace_volatile(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> 
 fn put(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let temporary = temporary_beside(path)?;
     let written = write(&temporary).and_then(|()| std::fs::rename(&temporary, path));
-    // Best effort: the error that matters is the first one, and sync sweeps stale temporaries.
+    remove_leftovers(path);
+    // Best effort: the error that matters is the first one.
     written.inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+}
+
+/// Removes what processes that were killed while they wrote `path` have left beside it.
+fn remove_leftovers(path: &Path) {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return;
+    };
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return;
+    };
+    let prefix = [b".", name.as_bytes(), b"."].concat();
+    for entry in entries.flatten() {
+        let called = entry.file_name();
+        let pid = called.as_bytes().strip_prefix(&*prefix);
+        let pid = pid.and_then(|rest| rest.strip_suffix(b".tmp"));
+        let pid = pid.and_then(|pid| str::from_utf8(pid).ok()?.parse().ok());
+        // Somebody else's number by now only means that it stays for a while.
+        if pid.is_some_and(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Appends `bytes` with one write to a file that only root can have written; makes it (mode 0640) if it is not there.
@@ -366,5 +392,25 @@ mod tests {
         assert_eq!(read("through/file"), Err(ErrorKind::InvalidInput));
         std::os::unix::fs::lchown(path("to-safe"), Some(1), None).expect("we are root");
         assert_eq!(read("to-safe/file"), Err(ErrorKind::PermissionDenied));
+    }
+
+    #[test]
+    fn a_write_removes_what_a_killed_one_left() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = |name: &str| directory.path().join(name);
+        // No process has so high a number: the kernel's own limit is 2^22.
+        let left = path(".file.1073741824.tmp");
+        let others = [path(".other.1073741824.tmp"), path(".file.x.tmp")];
+        for name in others.iter().chain([&left]) {
+            std::fs::write(name, b"").expect("it is writable");
+        }
+        replace(&path("file"), b"new", 0o644).expect("it is writable");
+        assert!(!left.exists());
+        assert!(others.iter().all(|name| name.exists()));
+        let parent = std::os::unix::process::parent_id();
+        let alive = path(&format!(".file.{parent}.tmp"));
+        std::fs::write(&alive, b"").expect("it is writable");
+        replace(&path("file"), b"newer", 0o644).expect("it is writable");
+        assert!(alive.exists(), "another process writes it");
     }
 }

@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 use support::binary;
 use support::command::{command, run};
 use support::daemon::Daemon;
@@ -420,6 +421,53 @@ fn the_page_says_at_a_glance_what_is_wrong_in_a_real_browser() {
 }
 
 #[test]
+fn a_terminal_shows_the_same_until_a_key_ends_it() {
+    let scene = scene();
+    scene.configure("url = \"http://127.0.0.1:9\"\ndb = \"mydb\"\n");
+    let (binary, config) = (binary(), scene.node.config());
+    let line = format!(
+        "'{}' -c '{}' status --watch",
+        binary.display(),
+        config.display()
+    );
+    // A key is typed again and again, as one that is typed before the screen is there is not read.
+    let mut typed = command(
+        program("bash"),
+        [
+            "-c",
+            "while sleep 1 && printf q; do :; done | script -qec \"$0\" /dev/null",
+            &line,
+        ],
+    );
+    scene.node.environment(&mut typed);
+    typed
+        .env("PATH", PATH)
+        .env("NODENAME", EVIL)
+        .env("TERM", "xterm");
+    let shown = run(typed);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    let (begun, rest) = shown.out.split_once("\u{1b}[?1049h").expect("a screen");
+    assert!(begun.is_empty(), "{shown:?}");
+    let (screen, after) = rest.split_once("\u{1b}[?1049l").expect("its end");
+    assert!(
+        after.trim().is_empty() || after.contains("\u{1b}[?25h"),
+        "{after:?}"
+    );
+    for text in ["wrong on this node", "worm", "stranger", "UNTRUSTED", "web"] {
+        assert!(screen.contains(text), "no {text}: {screen}");
+    }
+    assert!(
+        !screen.contains("\u{1b}[2J<script>") && !screen.contains('\u{202e}'),
+        "{screen}"
+    );
+    // Where nobody looks, it is said once, and machines have it as JSON.
+    let once = scene.node.vcn(&["status", "--watch"]);
+    assert!(once.code == 0 && once.out.contains("worm"), "{once:?}");
+    let json = scene.node.vcn(&["-o", "json", "status", "--watch"]).json();
+    assert_eq!(json["schema"], "vcn-hook/sweep/v1", "{json}");
+}
+
+#[test]
 fn points_outlive_a_database_that_is_killed_and_none_is_there_twice() {
     let scene = scene();
     let mut influx = Service::influxdb(&scene.scratch, "mydb");
@@ -439,11 +487,13 @@ fn points_outlive_a_database_that_is_killed_and_none_is_there_twice() {
         _ => Ok(()),
     });
     influx.kill();
-    let before = looks(&watch);
-    eventually("sweeps go on without it", || match looks(&watch) {
-        count if count >= before + 8 => Ok(()),
-        count => Err(format!("{count} looks")),
-    });
+    let (killed, before) = (Instant::now(), looks(&watch));
+    // A minute, in which it is tried again less and less often.
+    std::thread::sleep(Duration::from_secs(60).saturating_sub(killed.elapsed()));
+    assert!(
+        looks(&watch) > before + 20,
+        "sweeps do not go on without it"
+    );
     // A watch that ends meanwhile leaves what waits to the next one.
     watch.end();
     let watch = Watching::start(&scene.node, PATH, &["-o", "json", "--interval", "1"]);

@@ -233,8 +233,8 @@ pub fn replace_volatile(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> 
 
 fn put(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let temporary = temporary_beside(path)?;
-    let written = write(&temporary).and_then(|()| std::fs::rename(&temporary, path));
     remove_leftovers(path);
+    let written = write(&temporary).and_then(|()| std::fs::rename(&temporary, path));
     // Best effort: the error that matters is the first one.
     written.inspect_err(|_| drop(std::fs::remove_file(&temporary)))
 }
@@ -253,8 +253,10 @@ fn remove_leftovers(path: &Path) {
         let pid = called.as_bytes().strip_prefix(&*prefix);
         let pid = pid.and_then(|rest| rest.strip_suffix(b".tmp"));
         let pid = pid.and_then(|pid| str::from_utf8(pid).ok()?.parse().ok());
-        // Somebody else's number by now only means that it stays for a while.
-        if pid.is_some_and(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)) {
+        let pid = pid.map(Pid::from_raw);
+        // Whoever had our number before us is no more; whose number somebody else has now stays for a while.
+        let is_no_more = |pid| pid == Pid::this() || kill(pid, None) == Err(Errno::ESRCH);
+        if pid.is_some_and(is_no_more) {
             let _ = std::fs::remove_file(entry.path());
         }
     }
@@ -400,12 +402,13 @@ mod tests {
         let path = |name: &str| directory.path().join(name);
         // No process has so high a number: the kernel's own limit is 2^22.
         let left = path(".file.1073741824.tmp");
+        let ours = path(&format!(".file.{}.tmp", std::process::id()));
         let others = [path(".other.1073741824.tmp"), path(".file.x.tmp")];
-        for name in others.iter().chain([&left]) {
+        for name in others.iter().chain([&left, &ours]) {
             std::fs::write(name, b"").expect("it is writable");
         }
         replace(&path("file"), b"new", 0o644).expect("it is writable");
-        assert!(!left.exists());
+        assert!(!left.exists() && !ours.exists());
         assert!(others.iter().all(|name| name.exists()));
         let parent = std::os::unix::process::parent_id();
         let alive = path(&format!(".file.{parent}.tmp"));

@@ -121,6 +121,7 @@ fn works(suite: Suite) {
         said.contains("Subject: vcn-hook: unknown")
             && said.contains("the ledger has no word about it")
     });
+    watches(&machine);
     machine.run(&["apt-get", "purge", "-y", "vcn-hook"]).ok();
     let left = machine.run(&[
         "systemctl",
@@ -131,6 +132,58 @@ fn works(suite: Suite) {
         "vcn-hook*",
     ]);
     assert_eq!(left.ok(), "");
+}
+
+/// In its sandbox the watch judges, has Docker pause what nobody knows, runs the program that is to be told,
+/// and reads layers, at the least priority.
+fn watches(machine: &Machine) {
+    machine.image("app:good", "good");
+    machine.vcn(&["notarize", "docker://app:good"]).ok();
+    machine.vcn(&["sync"]).ok();
+    machine
+        .sh("docker run -d --name good app:good /bin/busybox sleep 10000")
+        .ok();
+    machine
+        .sh("echo other >$(docker inspect -f '{{.GraphDriver.Data.LowerDir}}' good | sed 's/.*://')/which")
+        .ok();
+    // /var/lib/vcn-hook is where it may write.
+    let script = "#!/bin/sh\necho \"$1 $VCN_HOOK_CODE\" >>/var/lib/vcn-hook/told\n";
+    machine.write("/usr/local/sbin/on-alert", script);
+    machine.sh("chmod 755 /usr/local/sbin/on-alert").ok();
+    let settings = "[watch]\non_unknown = \"pause\"\nexec = \"/usr/local/sbin/on-alert\"\n";
+    machine.write("/etc/vcn-hook/conf.d/60-watch.toml", settings);
+    // It says itself when it is ready.
+    let unit = "vcn-hook-watch.service";
+    machine.run(&["systemctl", "start", unit]).ok();
+    for (name, code, is_paused) in [
+        ("running", "unknown", true),
+        ("good", "layer-differs", false),
+    ] {
+        let words = ["docker", "inspect", "-f", "{{.Id}} {{.State.Paused}}", name];
+        eventually(
+            machine,
+            "what fails is told, and what nobody knows is paused",
+            || {
+                let said = machine.run(&words).ok();
+                let (id, paused) = said.split_once(' ').unwrap();
+                let told = format!("{} {code}\n", &id[..12]);
+                let all = machine.sh("cat /var/lib/vcn-hook/told").out;
+                paused == is_paused.to_string() && all.contains(&told)
+            },
+        );
+    }
+    let script = "pid=$(systemctl show -P MainPID vcn-hook-watch) && grep -l '^layers$' /proc/$pid/task/*/comm | \
+                  sed 's,comm$,stat,' | xargs awk '{print $19}'";
+    assert_eq!(machine.sh(script).ok(), "19", "its niceness");
+    let status = machine
+        .run(&["systemctl", "show", "-P", "StatusText", unit])
+        .ok();
+    assert!(status.contains(" containers run, "), "{status}");
+    machine.run(&["systemctl", "stop", unit]).ok();
+    let result = machine
+        .run(&["systemctl", "show", "-P", "Result", unit])
+        .ok();
+    assert_eq!(result, "success", "{}", journal(machine));
 }
 
 /// How often a unit has run to its end.

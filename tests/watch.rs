@@ -713,6 +713,12 @@ fn only_what_changed_is_said_where_that_is_asked_for() {
         look(6);
         assert_eq!(said(), (good, bad + 1));
         assert!(watching.err().contains(&failed(&id, tag)));
+        // The heartbeat's address is in the one, and not in the other.
+        let exposed = |file: &str| watching.err().contains(&format!("{file}' can be read by"));
+        assert_eq!(
+            (exposed("config.toml"), exposed("50-node.toml")),
+            (true, false)
+        );
         node.notarize(&format!("docker://{tag}"));
         wait_until("line about it", || said() == (good + 1, bad + 1));
         watching.end();

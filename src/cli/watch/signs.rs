@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 use super::secrets;
 use crate::config::Config;
 use crate::config::watch::Secret;
+use crate::sys::file::read_capped;
+
+/// As much of a settings file as is looked through.
+const MAX_SETTINGS: u64 = 4 << 20;
 
 /// What the files were like when they were last looked at.
 #[derive(Debug)]
@@ -63,10 +67,19 @@ fn sign(path: &Path) -> Sign {
 /// Which files have an address in them and can be read by others than root.
 pub(super) fn exposed(config: &Config) -> Vec<String> {
     let mut remarks = Vec::new();
-    let is_said = |secret: &Secret| matches!(secret, Secret::Said(_));
+    let said: Vec<_> = secrets(config)
+        .filter_map(|secret| match secret {
+            Secret::Said(address) => Some(address.as_bytes()),
+            Secret::File(_) => None,
+        })
+        .collect();
+    let holds_one = |path: &&Path| {
+        let text = read_capped(path, MAX_SETTINGS).unwrap_or_default();
+        let mut said = said.iter().filter(|address| !address.is_empty());
+        said.any(|address| text.windows(address.len()).any(|part| part == *address))
+    };
     let own = secrets(config).filter_map(Secret::file);
-    let said = config.files.iter().map(PathBuf::as_path);
-    let said = said.filter(|_| secrets(config).any(is_said));
+    let said = config.files.iter().map(PathBuf::as_path).filter(holds_one);
     for path in own.chain(said) {
         if std::fs::metadata(path).is_ok_and(|is| is.mode() & 0o077 != 0) {
             remarks.push(format!(

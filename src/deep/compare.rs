@@ -4,19 +4,22 @@
 //! something is not there. Times are not compared: nothing that runs depends on them, and what engines
 //! keep of them differs. Nor are security labels, which the host sets.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::rc::Rc;
 
 use super::difference::{Differences, What};
+use super::memory::Stamps;
 use super::seen::Seen;
 use super::tar::{Kind, Member, invalid};
 use crate::engine::unpacked::Layer;
 use crate::sys::lookup::Root;
 use crate::sys::tree::{Directory, Kind as DiskKind, Node, Tree};
+use crate::sys::xattr;
 
 /// How an archive says that a name of a lower layer is gone (OCI image-spec, `layer.md#whiteouts`).
 pub(super) const WHITEOUT: &[u8] = b".wh.";
@@ -47,15 +50,16 @@ pub(super) struct Comparison<'a> {
     pub(super) tree: Tree,
     pub(super) seen: Seen,
     pub(super) differences: Differences,
+    /// What is on disk as it was before it was read: what changes from then on is another layer.
+    pub(super) stamps: Stamps,
     /// Most members are in the directory of the one before.
-    last: Option<(Vec<u8>, Place)>,
+    last: Option<(Vec<u8>, Rc<Place>)>,
 }
 
 /// A directory by its real path.
-#[derive(Clone)]
 struct Place {
     path: Vec<u8>,
-    directory: Option<Rc<Directory>>,
+    directory: Option<Directory>,
 }
 
 impl<'a> Comparison<'a> {
@@ -65,6 +69,7 @@ impl<'a> Comparison<'a> {
             layer,
             seen: Seen::default(),
             differences: Differences::default(),
+            stamps: Stamps::default(),
             last: None,
         })
     }
@@ -83,7 +88,8 @@ impl<'a> Comparison<'a> {
             self.whiteout(&place, &[WHITEOUT, name].concat())?;
             return Ok(None);
         }
-        if !self.seen.list(&path)? {
+        let is_first = self.seen.list(&path)?;
+        if !is_first {
             // Of two members with one path the later one is what is unpacked.
             self.differences.forget(&path, |_| true);
         } else if self
@@ -102,6 +108,9 @@ impl<'a> Comparison<'a> {
             self.differences.add(&path, What::Missing, "", "");
             return Ok(None);
         };
+        if is_first {
+            self.stamps.add(&path, &node);
+        }
         if member.kind == Kind::HardLink {
             self.hard_link(member, &path, &node)?;
             return Ok(None);
@@ -113,7 +122,17 @@ impl<'a> Comparison<'a> {
             return Ok(None);
         }
         self.attributes(member, &path, &node)?;
-        self.xattrs(member, &path, directory, name)?;
+        if member.kind == Kind::File && member.size > 0 && node.size == member.size {
+            // It is to be read anyway, and what is open is looked at with fewer steps.
+            let file = directory.open(name)?;
+            let names = xattr::names_of(file.as_fd())?;
+            let value = |attribute: &CStr| xattr::value_of(file.as_fd(), attribute);
+            self.xattrs(member, &path, &names, value)?;
+            return Ok(Some(file));
+        }
+        let names = directory.xattrs(name)?;
+        let value = |attribute: &CStr| directory.xattr(name, attribute);
+        self.xattrs(member, &path, &names, value)?;
         match member.kind {
             Kind::Symlink => self.symlink(member, &path, &directory.link(name)?),
             Kind::CharacterDevice | Kind::BlockDevice => self.device(member, &path, &node),
@@ -121,7 +140,6 @@ impl<'a> Comparison<'a> {
                 let (expected, found) = (member.size.to_string(), node.size.to_string());
                 self.differences.add(&path, What::Size, expected, found);
             }
-            Kind::File if member.size > 0 => return Ok(Some(directory.open(name)?)),
             Kind::File | Kind::Directory | Kind::Fifo | Kind::HardLink => {}
         }
         Ok(None)
@@ -258,14 +276,13 @@ impl<'a> Comparison<'a> {
         &mut self,
         member: &Member,
         path: &[u8],
-        directory: &Directory,
-        name: &OsStr,
+        names: &[CString],
+        value_of: impl Fn(&CStr) -> io::Result<Option<Vec<u8>>>,
     ) -> io::Result<()> {
-        let names = directory.xattrs(name)?;
         for (expected, value) in &member.xattrs {
             let there = names.iter().find(|name| name.to_bytes() == expected);
             let found = match there {
-                Some(attribute) => directory.xattr(name, attribute)?,
+                Some(attribute) => value_of(attribute)?,
                 None => None,
             };
             if found.as_ref() != Some(value) && !LABELS.contains(&expected.as_slice()) {
@@ -274,7 +291,7 @@ impl<'a> Comparison<'a> {
                 self.differences.add(path, What::Xattr, shown, found);
             }
         }
-        for attribute in &names {
+        for attribute in names {
             if !member.xattrs.contains_key(attribute.to_bytes()) && counts(attribute) {
                 let shown = attribute.to_string_lossy();
                 self.differences.add(path, What::Xattr, "", shown);
@@ -284,9 +301,9 @@ impl<'a> Comparison<'a> {
     }
 
     /// Where a directory really is. Engines follow the symlinks that they have unpacked.
-    fn place(&mut self, given: &[u8]) -> io::Result<Place> {
+    fn place(&mut self, given: &[u8]) -> io::Result<Rc<Place>> {
         if let Some((_, place)) = self.last.as_ref().filter(|(known, _)| known == given) {
-            return Ok(place.clone());
+            return Ok(Rc::clone(place));
         }
         let mut path = given.to_vec();
         let mut directory = self.tree.directory(given)?;
@@ -298,9 +315,8 @@ impl<'a> Comparison<'a> {
             directory = self.tree.directory(&path)?;
         }
         self.seen.imply(&path)?;
-        let directory = directory.map(Rc::new);
-        let place = Place { path, directory };
-        self.last = Some((given.to_vec(), place.clone()));
+        let place = Rc::new(Place { path, directory });
+        self.last = Some((given.to_vec(), Rc::clone(&place)));
         Ok(place)
     }
 }

@@ -21,7 +21,7 @@ use crate::sys::file::{read_owned, replace};
 use crate::sys::tree::{Node, Tree};
 
 /// The name of the form; another one is no memory at all.
-const SCHEMA: &str = "vcn-hook/deep/v1";
+const SCHEMA: &str = "vcn-hook/deep/v2";
 /// Tens of thousands of layers.
 const MAX_SIZE: u64 = 16 << 20;
 
@@ -53,6 +53,17 @@ pub struct Fingerprint {
     changed: i64,
 }
 
+/// What is on disk, path by path, in whatever order it is looked at.
+///
+/// A sum of digests does not stop whoever can choose what is added up. Nearly all of that is the
+/// kernel's to choose, and root, who can choose too, can write the memory itself.
+#[derive(Debug, Default)]
+pub(super) struct Stamps {
+    sum: [u64; 4],
+    count: u64,
+    changed: i64,
+}
+
 impl Memory {
     /// Reads it. One that is not there, is not root's alone or cannot be understood has no layers:
     /// they are read again.
@@ -66,6 +77,12 @@ impl Memory {
                 .map(|stored| stored.layers)
                 .unwrap_or_default(),
         }
+    }
+
+    /// Whether this layer was found intact once, whatever has changed since.
+    pub(super) fn has(&self, layer: &Layer) -> bool {
+        let known = self.known.get(&layer.directory);
+        known.is_some_and(|known| known.diff_id == layer.diff_id)
     }
 
     /// Whether this very layer was found intact and has not changed.
@@ -105,42 +122,60 @@ impl Memory {
     }
 }
 
+impl Stamps {
+    pub(super) fn add(&mut self, path: &[u8], node: &Node) {
+        let mut hash = Context::new(&SHA256);
+        hash.update(&(path.len() as u64).to_le_bytes());
+        hash.update(path);
+        for number in [node.inode.1, node.size, node.links] {
+            hash.update(&number.to_le_bytes());
+        }
+        for number in [node.mode, node.uid, node.gid] {
+            hash.update(&number.to_le_bytes());
+        }
+        for (seconds, nanoseconds) in [node.changed, node.modified] {
+            hash.update(&seconds.to_le_bytes());
+            hash.update(&nanoseconds.to_le_bytes());
+        }
+        let digest = digest_of(hash);
+        let (parts, _) = digest.as_bytes().as_chunks();
+        for (sum, part) in self.sum.iter_mut().zip(parts) {
+            *sum = sum.wrapping_add(u64::from_le_bytes(*part));
+        }
+        self.count += 1;
+        self.changed = self.changed.max(node.changed.0);
+    }
+
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        let mut hash = Context::new(&SHA256);
+        hash.update(&self.count.to_le_bytes());
+        for sum in self.sum {
+            hash.update(&sum.to_le_bytes());
+        }
+        Fingerprint {
+            digest: digest_of(hash),
+            changed: self.changed,
+        }
+    }
+}
+
 impl Fingerprint {
     pub(super) fn of(layer: &Layer, reading: &Reading<'_>) -> Result<Self, Stop> {
         let failed = |error| Stop::reading(&layer.directory, &error);
         let tree = Tree::open(&layer.directory).map_err(failed)?;
-        let mut hash = Context::new(&SHA256);
-        let mut changed = i64::MIN;
-        let mut add = |path: &[u8], node: &Node| {
-            changed = changed.max(node.changed.0);
-            hash.update(&(path.len() as u64).to_le_bytes());
-            hash.update(path);
-            for number in [node.inode.1, node.size, node.links] {
-                hash.update(&number.to_le_bytes());
-            }
-            for number in [node.mode, node.uid, node.gid] {
-                hash.update(&number.to_le_bytes());
-            }
-            for (seconds, nanoseconds) in [node.changed, node.modified] {
-                hash.update(&seconds.to_le_bytes());
-                hash.update(&nanoseconds.to_le_bytes());
-            }
-        };
+        let mut stamps = Stamps::default();
         let top = tree.directory(b"")?;
         if let Some(node) = top.map(|top| top.node(".".as_ref())).transpose()?.flatten() {
-            add(b"", &node);
+            stamps.add(b"", &node);
         }
         walk(&tree, |directory, parent, entry| {
             reading.tell(0)?;
             if let Some(node) = directory.node(&entry.name)? {
-                add(&compare::joined(parent, entry.name.as_bytes()), &node);
+                stamps.add(&compare::joined(parent, entry.name.as_bytes()), &node);
             }
             Ok(true)
         })?;
-        Ok(Self {
-            digest: digest_of(hash),
-            changed,
-        })
+        Ok(stamps.fingerprint())
     }
 
     /// Whether the last change is long enough ago that another one would have got another time.

@@ -132,30 +132,32 @@ pub fn check_layer(layer: &Layer, check: Check<'_>) -> Result<Checked, Cancelled
 
 fn look(layer: &Layer, check: Check<'_>) -> Result<Checked, Stop> {
     let mut reading = Reading::new(check.progress);
-    // Taken before anything is read: what changes from now on is another one.
-    let fingerprint = Fingerprint::of(layer, &reading)?;
-    if check
-        .memory
-        .is_some_and(|memory| memory.knows(layer, &fingerprint))
-    {
-        reading.tell(layer.size)?;
-        return Ok(Checked {
-            outcome: Outcome::Intact,
-            remembered: true,
-            fingerprint: Some(fingerprint),
-        });
+    if let Some(memory) = check.memory.filter(|memory| memory.has(layer)) {
+        let fingerprint = Fingerprint::of(layer, &reading)?;
+        if memory.knows(layer, &fingerprint) {
+            reading.tell(layer.size)?;
+            return Ok(Checked {
+                outcome: Outcome::Intact,
+                remembered: true,
+                fingerprint: Some(fingerprint),
+            });
+        }
     }
-    let outcome = compare(layer, &mut reading)?;
-    let fingerprint = Some(fingerprint)
-        .filter(|fingerprint| outcome == Outcome::Intact && fingerprint.is_settled(check.now));
+    let (differences, fingerprint) = compare(layer, &mut reading)?;
+    let is_intact = differences.count == 0;
     Ok(Checked {
-        outcome,
+        outcome: match is_intact {
+            true => Outcome::Intact,
+            false => Outcome::Differs(differences),
+        },
         remembered: false,
-        fingerprint,
+        fingerprint: Some(fingerprint)
+            .filter(|fingerprint| is_intact && fingerprint.is_settled(check.now)),
     })
 }
 
-fn compare(layer: &Layer, reading: &mut Reading<'_>) -> Result<Outcome, Stop> {
+/// What differs, and by what the layer is known again: taken path by path before it is read.
+fn compare(layer: &Layer, reading: &mut Reading<'_>) -> Result<(Differences, Fingerprint), Stop> {
     let archive = match &layer.archive {
         unpacked::Archive::TarSplit(path) => Archive::of_tar_split(path)?,
         unpacked::Archive::Blob { path, digest } => Archive::of_blob(path, *digest)?,
@@ -198,10 +200,8 @@ fn compare(layer: &Layer, reading: &mut Reading<'_>) -> Result<Outcome, Stop> {
         }
     }
     comparison.added(reading)?;
-    Ok(match comparison.differences {
-        differences if differences.count == 0 => Outcome::Intact,
-        differences => Outcome::Differs(differences),
-    })
+    let fingerprint = comparison.stamps.fingerprint();
+    Ok((comparison.differences, fingerprint))
 }
 
 /// The digest says that something differs; the checksums that are kept say which file it is.

@@ -1,4 +1,5 @@
-use super::{Cancelled, Check, Memory, Outcome, check_layer, check_layers};
+use super::archive::Reading;
+use super::{Cancelled, Check, Fingerprint, Memory, Outcome, check_layer, check_layers};
 use crate::engine::unpacked::{Archive, Layer, Owners};
 use crate::image::digest::Digest;
 use base64::Engine as _;
@@ -284,6 +285,32 @@ fn what_is_intact_is_remembered_until_it_changes() {
     assert!(!memory.knows(&other, &fingerprint));
     memory.forget(&layer);
     assert!(!memory.knows(&layer, &fingerprint));
+}
+
+#[test]
+fn what_was_read_is_known_again_by_what_is_only_looked_at() {
+    let nested = format!("{}x", "d/".repeat(40));
+    let files: [(&str, &[u8]); 4] = [("a", b"a"), (&nested, b"x"), ("empty", b""), ("a", b"A")];
+    let unpacked = Unpacked::new(&files);
+    let socket = unpacked.files().join("d/socket");
+    drop(std::os::unix::net::UnixListener::bind(socket).unwrap());
+    let layer = unpacked.by_tar_split(unpacked.lines.as_bytes());
+    // Of two members with one path the earlier one's content is nowhere.
+    let layer = Layer {
+        archive: unpacked.by_blob(&unpacked.tar, layer.diff_id).archive,
+        ..layer
+    };
+    let check = Check {
+        memory: None,
+        now: crate::sys::clock::now() + 10,
+        progress: &|_| ControlFlow::Continue(()),
+    };
+    let read = check_layer(&layer, check).unwrap();
+    let looked_at = Fingerprint::of(&layer, &Reading::new(check.progress)).unwrap();
+    assert_eq!(
+        (read.outcome, read.fingerprint),
+        (Outcome::Intact, Some(looked_at))
+    );
 }
 
 #[test]

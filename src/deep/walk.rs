@@ -26,7 +26,11 @@ pub(super) fn walk(
 ) -> Result<(), Stop> {
     let mut left = MOST;
     let mut way = vec![Level::open(tree, Vec::new(), &mut left)?];
-    while let Some(level) = way.last_mut() {
+    loop {
+        let depth = way.len();
+        let Some(level) = way.last_mut() else {
+            return Ok(());
+        };
         let Some(name) = level.names.pop() else {
             way.pop();
             continue;
@@ -46,12 +50,11 @@ pub(super) fn walk(
             continue;
         }
         let path = joined(&level.path, name.name.as_bytes());
-        if way.len() >= DEEPEST {
+        if depth >= DEEPEST {
             return Err(invalid("directories that are too deep").into());
         }
         way.push(Level::open(tree, path, &mut left)?);
     }
-    Ok(())
 }
 
 /// A directory on the way, and what of it is still to be visited, last one first.
@@ -109,6 +112,7 @@ impl Comparison<'_> {
             tree,
             seen,
             differences,
+            stamps,
             ..
         } = self;
         let top = open(tree, b"")?;
@@ -117,7 +121,11 @@ impl Comparison<'_> {
         }
         if !seen.lists(b"") {
             unlisted(&top, OsStr::new("."), b"", differences)?;
-            let mode = top.node(OsStr::new("."))?.map_or(0, |node| node.mode);
+            let node = top.node(OsStr::new("."))?;
+            if let Some(node) = &node {
+                stamps.add(b"", node);
+            }
+            let mode = node.map_or(0, |node| node.mode);
             if mode & 0o022 != 0 {
                 let found = format!("{mode:04o}");
                 differences.add(b"", What::Mode, "writable by its owner alone", found);
@@ -130,8 +138,13 @@ impl Comparison<'_> {
             let node = match entry.kind {
                 // Only these need to be looked at to know what they are.
                 Some(Kind::CharacterDevice) | None => directory.node(&entry.name)?,
+                // What is not listed was not looked at before.
+                Some(_) if !seen.lists(&path) => directory.node(&entry.name)?,
                 Some(_) => None,
             };
+            if let Some(node) = node.as_ref().filter(|_| !seen.lists(&path)) {
+                stamps.add(&path, node);
+            }
             if node.is_some_and(|node| node.is_whiteout()) {
                 if !seen.lists(&joined(parent, &[WHITEOUT, name].concat())) {
                     differences.add(&path, What::Added, "", "whiteout");

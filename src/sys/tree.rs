@@ -5,7 +5,7 @@
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
@@ -175,7 +175,10 @@ impl Directory {
     /// # Errors
     /// The operating system's.
     pub fn xattrs(&self, name: &OsStr) -> io::Result<Vec<CString>> {
-        xattr::names(&self.through_proc(name)?)
+        match name == "." {
+            true => xattr::names_of(self.descriptor.as_fd()),
+            false => xattr::names(&self.through_proc(name)?),
+        }
     }
 
     /// The value of an extended attribute; `None` where there is none of this name.
@@ -183,7 +186,10 @@ impl Directory {
     /// # Errors
     /// The operating system's.
     pub fn xattr(&self, name: &OsStr, attribute: &CStr) -> io::Result<Option<Vec<u8>>> {
-        xattr::value(&self.through_proc(name)?, attribute)
+        match name == "." {
+            true => xattr::value_of(self.descriptor.as_fd(), attribute),
+            false => xattr::value(&self.through_proc(name)?, attribute),
+        }
     }
 
     /// The names in it, in no order; an error where they are more than `most`.

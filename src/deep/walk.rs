@@ -17,6 +17,8 @@ use crate::sys::tree::{Directory, Kind, Name, Tree};
 const MOST: usize = 4 << 20;
 /// Deeper than the kernel's own limit of a path lets names of one byte go.
 const DEEPEST: usize = 2048;
+/// Directories that are held open on the way; those below are opened again when they are come back to.
+const HELD: usize = 32;
 
 /// Visits what is below `tree`'s top; `visit` says of a directory whether to go into it.
 /// It is given the directory that a name is in, that one's path, and the name.
@@ -35,7 +37,6 @@ pub(super) fn walk(
             way.pop();
             continue;
         };
-        // Opened again: a way of thousands of directories must not hold as many descriptors.
         let directory = match level.directory.take() {
             Some(directory) => directory,
             None => open(tree, &level.path)?,
@@ -50,6 +51,9 @@ pub(super) fn walk(
             continue;
         }
         let path = joined(&level.path, name.name.as_bytes());
+        if depth < HELD {
+            level.directory = Some(directory);
+        }
         if depth >= DEEPEST {
             return Err(invalid("directories that are too deep").into());
         }

@@ -14,8 +14,9 @@ mod support;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use support::command::Ran;
 use support::machine::Machine;
@@ -102,6 +103,7 @@ fn life(suite: Suite) {
         let old = inode(&machine);
         machine.run(&["dpkg", "-i", package.to_str().unwrap()]).ok();
         assert_ne!(inode(&machine), old);
+        starts.go_on(2);
     }
     machine.sh(EVIL).failed();
     assert!(
@@ -138,22 +140,37 @@ const EVIL: &str = "docker run --rm app:evil /bin/busybox true";
 #[derive(Debug)]
 struct Starts {
     enough: Arc<AtomicBool>,
+    made: Arc<AtomicUsize>,
     thread: JoinHandle<Vec<Ran>>,
 }
 
 impl Starts {
     fn begin(machine: &Machine) -> Self {
         let enough = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&enough);
+        let made = Arc::new(AtomicUsize::new(0));
+        let (told, count) = (Arc::clone(&enough), Arc::clone(&made));
         let machine = machine.clone();
         let thread = std::thread::spawn(move || {
             let mut starts = Vec::new();
             while !told.load(Ordering::Relaxed) {
                 starts.push(machine.sh("docker run --rm app:good /bin/busybox true"));
+                count.fetch_add(1, Ordering::Relaxed);
             }
             starts
         });
-        Self { enough, thread }
+        Self {
+            enough,
+            made,
+            thread,
+        }
+    }
+
+    /// Waits until so many more have ended, however slow the machine is.
+    fn go_on(&self, more: usize) {
+        let before = self.made.load(Ordering::Relaxed);
+        while self.made.load(Ordering::Relaxed) < before + more && !self.thread.is_finished() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     #[track_caller]

@@ -51,13 +51,13 @@ impl fmt::Debug for Ran {
     }
 }
 
-/// Builds the command with no more environment than it needs; a minute is more than any test waits.
+/// Builds the command with no more environment than it needs; five minutes are more than any waits, on a busy machine too.
 pub fn command<S: AsRef<OsStr>>(
     program: impl AsRef<OsStr>,
     args: impl IntoIterator<Item = S>,
 ) -> Command {
     let mut command = Command::new("timeout");
-    command.args(["-s", "KILL", "60"]).arg(program).args(args);
+    command.args(["-s", "KILL", "300"]).arg(program).args(args);
     command.env_clear();
     command.env(
         "PATH",

@@ -580,18 +580,22 @@ fn an_engine_whose_disk_hangs_delays_no_other() {
     let node = node.with_storage(&hung);
     node.apply();
     let id = stage.docker("web", tag);
-    // In a mount namespace of its own: nobody else waits for it.
+    let below = hung.join("overlay-layers");
+    fs::create_dir(&below).unwrap();
     let line = node.command(&["watch", "--once", "--dry-run"]);
     let words = line.get_args().skip(3).map(|word| word.to_str().unwrap());
-    let mut inside = vec!["-m", "sh", "-c", HANGS, "sh", hung.to_str().unwrap()];
-    inside.extend(words);
-    let mut inside = command("unshare", inside);
-    node.environment(&mut inside);
-    let ran = run(inside).exits(1);
-    let said = format!("'{}' does not answer", hung.display());
-    assert!(ran.err.contains(&said), "{ran:?}");
-    let line = format!("Container {} (docker://{tag}) check successful", &id[..12]);
-    assert!(ran.out.contains(&line), "{ran:?}");
+    let words: Vec<_> = words.collect();
+    for disk in [&hung, &below] {
+        // In a mount namespace of its own: nobody else waits for it.
+        let hangs = ["-m", "sh", "-c", HANGS, "sh", disk.to_str().unwrap()];
+        let mut inside = command("unshare", [&hangs[..], &words].concat());
+        node.environment(&mut inside);
+        let ran = run(inside).exits(1);
+        let said = format!("'{}' does not answer", hung.display());
+        assert!(ran.err.contains(&said), "{ran:?}");
+        let line = format!("Container {} (docker://{tag}) check successful", &id[..12]);
+        assert!(ran.out.contains(&line), "{ran:?}");
+    }
 }
 
 #[test]

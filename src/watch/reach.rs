@@ -16,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Often enough for a directory that answers at once not to be waited for.
 const STEP: Duration = Duration::from_millis(1);
 
+/// More than engines have directly in their directories.
+const MOST: usize = 100;
+
 /// The threads that were sent to look and have not come back.
 #[derive(Debug, Default)]
 pub(super) struct Reach {
@@ -53,8 +56,12 @@ impl Reach {
         }
         let path = root.to_owned();
         let look = move || {
-            // What it says is for the look itself to find out; here it only has to say something.
-            let _ = std::fs::read_dir(&path).map(|mut entries| entries.next().is_some());
+            // What they say is for the look itself to find out; here they only have to say something.
+            // Any of them may be a disk of its own.
+            let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
+            for entry in entries.take(MOST) {
+                let _ = std::fs::read_dir(entry.path()).map(|mut entries| entries.next().is_some());
+            }
         };
         // Without a thread the look goes on as if it had answered.
         if let Ok(thread) = std::thread::Builder::new().spawn(look) {

@@ -213,18 +213,20 @@ impl Shared {
 
     fn learn(&self, layer: &Layer, checked: &Checked) {
         let mut state = self.lock();
-        let before = match &checked.outcome {
+        let is_news = match &checked.outcome {
             Outcome::Differs(differences) => {
                 let text = sentence(layer, differences);
                 let before = state.differing.insert(layer.directory.clone(), text);
-                before.is_some()
+                before.is_none()
             }
-            Outcome::Intact if state.differing.remove(&layer.directory).is_none() => return,
-            Outcome::Intact => false,
+            Outcome::Intact => state.differing.remove(&layer.directory).is_some(),
             // It says neither that it is, nor that it is not.
             Outcome::Undecidable(_) => return,
         };
-        state.news |= !before;
+        state.news |= is_news;
+        if checked.outcome == Outcome::Intact && !is_news {
+            return;
+        }
         let is_there = |directory: &Path| std::fs::symlink_metadata(directory).is_ok();
         let mut layers = state.differing.clone();
         drop(state);

@@ -10,11 +10,10 @@
 
 mod support;
 
-use std::fs;
-
 use serde_json::Value;
 use support::daemon::Daemon;
 use support::image::Image;
+use support::many::start;
 use support::node::Node;
 use support::scratch::Scratch;
 use support::watching::{Receiver, Watching, wait_until};
@@ -56,32 +55,12 @@ fn five_hundred_are_judged_and_cost_no_more_each_than_one_hundred() {
     let sweep = look(&watching, MANY);
     assert_eq!((judged(&sweep, true), judged(&sweep, false)), (MANY - 1, 1));
     assert_eq!(receiver.about("many:").len(), 1);
-    let status = fs::read_to_string(format!("/proc/{}/status", watching.pid())).unwrap();
-    let peak = status.lines().find(|line| line.starts_with("VmHWM:"));
     println!(
-        "{MANY} containers: {} ms, {}",
+        "{MANY} containers: {} ms, {} KiB at most",
         sweep["duration_ms"],
-        peak.unwrap()
+        watching.memory("VmHWM:")
     );
     watching.end();
-}
-
-/// Starts them, four at a time.
-fn start(daemon: &Daemon, tag: &str, which: std::ops::Range<usize>) {
-    std::thread::scope(|scope| {
-        for lane in 0..4 {
-            let mut which = which.clone().skip(lane).step_by(4);
-            scope.spawn(move || {
-                which.all(|n| {
-                    let name = format!("n{n}");
-                    let words = ["run", "-d", "--network=none", "--name", &name];
-                    let entry = ["--entrypoint", "/bin/sleep", tag, "100000"];
-                    daemon.docker(&[&words[..], &entry].concat()).ok();
-                    true
-                })
-            });
-        }
-    });
 }
 
 /// The next look, which is to have found so many of ours.

@@ -24,6 +24,7 @@ mod engines;
 mod held;
 mod race;
 mod report;
+mod sweep;
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -79,6 +80,9 @@ fn main() {
     }
     if wanted("deep") {
         deep::deep(&mut report, &scratch, &maxrss);
+    }
+    if wanted("sweep") {
+        sweep::sweep(&mut report, &maxrss);
     }
     if wanted("size") {
         size(&mut report);
@@ -350,7 +354,11 @@ fn resident(maxrss: &Path, runner: &Runner) -> u32 {
         let output = command.output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         // The runner may print too; the figure is the last line.
-        text.lines().last().unwrap().parse().unwrap()
+        text.split_whitespace()
+            .next_back()
+            .unwrap()
+            .parse()
+            .unwrap()
     });
     largest.max().unwrap()
 }

@@ -25,6 +25,7 @@ pub mod daemon;
 pub mod image;
 pub mod ledger;
 pub mod machine;
+pub mod many;
 pub mod node;
 pub mod package;
 pub mod podman;

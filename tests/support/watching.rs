@@ -67,6 +67,11 @@ impl Receiver {
         got.filter(|body| body.contains(text)).collect()
     }
 
+    /// How many were taken.
+    pub fn count(&self) -> usize {
+        self.got.lock().unwrap().len()
+    }
+
     /// Waits until so many were taken that have this text in them.
     #[track_caller]
     pub fn wait_for(&self, text: &str, count: usize) -> Vec<String> {
@@ -171,6 +176,18 @@ impl Watching {
 
     pub fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    /// A line of its `/proc/<pid>/status` that is of memory, such as `VmRSS:`, in KiB.
+    pub fn memory(&self, line: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let value = status.lines().find_map(|text| text.strip_prefix(line));
+        value
+            .unwrap()
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap()
     }
 
     /// How many bytes it has read, from wherever.

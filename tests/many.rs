@@ -28,7 +28,7 @@ fn five_hundred_are_judged_and_cost_no_more_each_than_one_hundred() {
     let node = Node::new(&scratch, "many", Some(&daemon));
     let receiver = Receiver::start();
     node.configure(&format!(
-        "[watch]\ninterval = 3600\ndeep_hours = 0\nslack_webhook = {:?}\n",
+        "[watch]\ninterval = 3600\ndeep_hours = 0\nalerts_per_minute = 10000\nslack_webhook = {:?}\n",
         receiver.url()
     ));
     for tag in ["many:good", "many:bad"] {

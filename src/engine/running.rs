@@ -36,6 +36,8 @@ pub struct Running {
     pub unread: Vec<Undecided>,
     /// How many processes this one may not look into, as only root may.
     pub unseen: usize,
+    /// Whether nothing was found because the processes cannot be listed.
+    pub is_unlisted: bool,
 }
 
 /// A container whose first process is there, be it paused or not yet started.
@@ -102,6 +104,13 @@ impl Source {
 /// Finds all that runs. `now` is in Unix seconds.
 #[must_use]
 pub fn list(engines: &Engines, now: u64) -> Running {
+    list_without(engines, &[], now)
+}
+
+/// Finds all that runs, and leaves out what has layers below `unreachable`: of these nothing can be
+/// known, neither whose they are nor what is in them. `engines` has none of these directories.
+#[must_use]
+pub fn list_without(engines: &Engines, unreachable: &[PathBuf], now: u64) -> Running {
     let mut unread = Vec::new();
     let records = Records::read(engines, &mut unread);
     let table = Table::read(&mut unread);
@@ -110,6 +119,7 @@ pub fn list(engines: &Engines, now: u64) -> Running {
         states: states::read(&table, &index),
         declared: located(&engines.bundles),
         engines,
+        unreachable,
         index,
         table: &table,
         now,
@@ -118,12 +128,14 @@ pub fn list(engines: &Engines, now: u64) -> Running {
         containers: node.containers(),
         unread,
         unseen: table.unseen,
+        is_unlisted: table.is_unlisted,
     }
 }
 
 /// All that is known of the node.
 struct Node<'a> {
     engines: &'a Engines,
+    unreachable: &'a [PathBuf],
     index: Index<'a>,
     table: &'a Table,
     states: HashMap<u32, State>,
@@ -166,6 +178,10 @@ impl<'a> Node<'a> {
         let mut inits = Vec::new();
         // The oldest come first, so what was made inside a container comes after it.
         for inside in self.table.insides() {
+            if has_layer_below(&inside, self.unreachable) {
+                inits.push((inside.init.pid, inside.root));
+                continue;
+            }
             let monitor = Monitor::of(&inside, self.table);
             let Some(sign) = self.sign(&inside, monitor.as_ref()) else {
                 continue;
@@ -326,6 +342,12 @@ impl<'a> Node<'a> {
         let age = process::age_of(init.started).unwrap_or_default();
         self.now.saturating_sub(age)
     }
+}
+
+/// Whether a process's root is made of layers below one of these directories.
+fn has_layer_below(inside: &Inside, directories: &[PathBuf]) -> bool {
+    let mut layers = inside.upper.iter().chain(&inside.lowers);
+    layers.any(|layer| directories.iter().any(|below| layer.starts_with(below)))
 }
 
 /// Where the root file systems of declared bundles are, as far as they are there.

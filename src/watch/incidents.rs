@@ -34,7 +34,7 @@ impl Incidents {
             let event = match (before.container.is_some(), running.get(key)) {
                 // While nobody can decide, or look, nothing is over.
                 (true, Some(watched)) if is_undecided(&watched.verdict) => continue,
-                (true, None) if !sweep.troubles.is_empty() => continue,
+                (true, None) if sweep.is_partial => continue,
                 (true, None) => Event::Gone,
                 (true, Some(_)) | (false, _) => Event::Recovered,
             };
@@ -170,6 +170,7 @@ mod tests {
             troubles: vec![Reason::new(ReasonCode::Unreadable, "x", "")],
             ..sweep(Vec::new())
         };
+            is_partial: true,
         let failed = [node(Event::Failed, "unreadable")];
         assert_eq!(told(&mut incidents, &blind), failed);
         assert_eq!(incidents.len(), 2);

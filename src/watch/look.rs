@@ -92,11 +92,13 @@ impl Lookout {
         let mut engines = gate
             .as_ref()
             .map_or_else(|_| of_config(config), pipeline::engines);
-        self.reach.keep_reachable(&mut engines, &mut troubles);
+        let hung = self.reach.keep_reachable(&mut engines, &mut troubles);
         // Listed before the decisions are read: what is listed has its decision on record by then.
-        let running = running::list(&engines, now);
+        let running = running::list_without(&engines, &hung, now);
         troubles.extend(running.unread.iter().map(|unread| unread.0.clone()));
-        troubles.extend(unseen(running.unseen));
+        let unseen = unseen(running.unseen);
+        let is_partial = !hung.is_empty() || running.is_unlisted || unseen.is_some();
+        troubles.extend(unseen);
         self.learn_passages(config, &mut troubles);
         let bench = Bench {
             gate: gate.as_ref(),
@@ -120,6 +122,7 @@ impl Lookout {
             containers,
             troubles,
             mode: gate.as_ref().ok().map(|gate| gate.mode),
+            is_partial,
             undecided: bench.undecided().cloned(),
             allowlist: allowlist.ok().map(|opened| facts_of(&opened)),
         }

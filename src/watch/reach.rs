@@ -22,12 +22,18 @@ const MOST: usize = 100;
 /// The threads that were sent to look and have not come back.
 #[derive(Debug, Default)]
 pub(super) struct Reach {
-    sent: HashMap<PathBuf, JoinHandle<()>>,
+    sent: HashMap<PathBuf, JoinHandle<Option<PathBuf>>>,
+    /// Where the directories really are, as mounts call them, of those that have answered.
+    real: HashMap<PathBuf, PathBuf>,
 }
 
 impl Reach {
-    /// Leaves out of `engines` the directories that do not answer, and says so.
-    pub(super) fn keep_reachable(&mut self, engines: &mut Engines, troubles: &mut Vec<Reason>) {
+    /// Leaves out of `engines` the directories that do not answer, says so, and says where they are.
+    pub(super) fn keep_reachable(
+        &mut self,
+        engines: &mut Engines,
+        troubles: &mut Vec<Reason>,
+    ) -> Vec<PathBuf> {
         let Engines {
             docker_roots,
             containerd_roots,
@@ -39,15 +45,19 @@ impl Reach {
             self.send(root);
         }
         self.wait();
+        let mut left_out = Vec::new();
         for roots in roots {
             roots.retain(|root| {
                 let hangs = self.sent.contains_key(root);
                 if hangs {
                     troubles.push(hung(root));
+                    left_out.extend(self.real.get(root).cloned());
+                    left_out.push(root.clone());
                 }
                 !hangs
             });
         }
+        left_out
     }
 
     fn send(&mut self, root: &Path) {
@@ -62,6 +72,7 @@ impl Reach {
             for entry in entries.take(MOST) {
                 let _ = std::fs::read_dir(entry.path()).map(|mut entries| entries.next().is_some());
             }
+            path.canonicalize().ok()
         };
         // Without a thread the look goes on as if it had answered.
         if let Ok(thread) = std::thread::Builder::new().spawn(look) {
@@ -72,7 +83,12 @@ impl Reach {
     fn wait(&mut self) {
         let begun = Instant::now();
         loop {
-            self.sent.retain(|_, thread| !thread.is_finished());
+            let answered = self.sent.extract_if(|_, thread| thread.is_finished());
+            for (root, thread) in answered {
+                if let Ok(Some(real)) = thread.join() {
+                    self.real.insert(root, real);
+                }
+            }
             if self.sent.is_empty() || begun.elapsed() > PATIENCE {
                 return;
             }
@@ -105,7 +121,32 @@ mod tests {
         };
         let before = engines.clone();
         let mut troubles = Vec::new();
-        Reach::default().keep_reachable(&mut engines, &mut troubles);
+        let mut reach = Reach::default();
+        let left_out = reach.keep_reachable(&mut engines, &mut troubles);
+        assert!(left_out.is_empty());
         assert_eq!((engines, troubles), (before, Vec::new()));
+    }
+
+    #[test]
+    fn what_hangs_is_left_out_by_all_its_names_and_said_once() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (real, link) = (directory.path().join("real"), directory.path().join("link"));
+        std::fs::create_dir(&real).expect("it is new");
+        std::os::unix::fs::symlink(&real, &link).expect("it is new");
+        let engines = Engines {
+            docker_roots: vec![link.clone(), directory.path().to_owned()],
+            ..Engines::default()
+        };
+        let mut reach = Reach::default();
+        reach.keep_reachable(&mut engines.clone(), &mut Vec::new());
+        // A fake: a thread that has not come back stands for one that hangs on a disk.
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let hangs = std::thread::spawn(move || ended.recv().ok().and(None));
+        reach.sent.insert(link.clone(), hangs);
+        let (mut left, mut troubles) = (engines, Vec::new());
+        let left_out = reach.keep_reachable(&mut left, &mut troubles);
+        assert_eq!(left_out, [real.canonicalize().expect("it is there"), link]);
+        assert_eq!((left.docker_roots.len(), troubles.len()), (1, 1));
+        drop(end);
     }
 }

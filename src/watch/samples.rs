@@ -59,6 +59,7 @@ pub(crate) fn healthy() -> Picture {
             took: Duration::from_millis(12),
             containers: vec![container(1, "a", "web", "web:1")],
             troubles: Vec::new(),
+            is_partial: false,
             mode: Some(Mode::Enforce),
             allowlist: Some(Allowlist {
                 log_size: 7,

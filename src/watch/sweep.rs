@@ -24,6 +24,8 @@ pub struct Sweep {
     pub containers: Vec<Watched>,
     /// What could not be looked at: whoever is named there alone is not among the containers.
     pub troubles: Vec<Reason>,
+    /// Whether something may run that is not among the containers: what is left out is not gone.
+    pub is_partial: bool,
     /// Whether a refusal refuses on this node; `None` without gate.bin.
     pub mode: Option<Mode>,
     /// The allowlist that answered, if one did.
@@ -180,6 +182,7 @@ pub(super) mod tests {
             took: Duration::ZERO,
             containers,
             troubles: Vec::new(),
+            is_partial: false,
             mode: Some(Mode::Enforce),
             allowlist: None,
             undecided: None,

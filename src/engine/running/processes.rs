@@ -21,6 +21,8 @@ pub(super) struct Table {
     processes: HashMap<u32, Listed>,
     /// Those that may not be looked into.
     pub(super) unseen: usize,
+    /// Whether there was no list of them.
+    pub(super) is_unlisted: bool,
 }
 
 /// The oldest process of a mount namespace that is not ours.
@@ -38,17 +40,19 @@ pub(super) struct Inside {
 impl Table {
     /// Looks at every process once.
     pub(super) fn read(unread: &mut Vec<Undecided>) -> Self {
-        let listed = process::list().unwrap_or_else(|error| {
+        let listed = process::list().inspect_err(|error| {
             unread.push(trouble::unreadable(
                 "the processes",
                 Path::new("/proc"),
-                &error,
+                error,
             ));
-            Vec::new()
         });
+        let is_unlisted = listed.is_err();
+        let listed = listed.unwrap_or_default();
         let unseen = listed.iter().filter(|listed| listed.mounts.is_none());
         Self {
             unseen: unseen.count(),
+            is_unlisted,
             processes: listed
                 .into_iter()
                 .map(|listed| (listed.pid, listed))

@@ -25,10 +25,17 @@ use crate::verdict::Verdict;
 /// Engines wait ten seconds for a container to stop.
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// How long one look may act, until the last command begins: an engine that hangs must not keep what was
+/// found from being told, nor the service's manager waiting.
+const AT_ONCE: Duration = Duration::from_secs(40);
+
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The exit code of `verify` for what the ledger has no word about.
-const NO_WORD: u8 = 2;
+pub(super) const NO_WORD: u8 = 2;
+
+/// How it begins what is said of a deed that failed.
+const COULD_NOT: &str = "could not be";
 
 /// What acts, and what it has done lately.
 #[derive(Debug, Default)]
@@ -36,7 +43,8 @@ pub struct Actor {
     /// Whether it only says what it would do. In audit mode it does so anyway.
     pub dry_run: bool,
     recent: VecDeque<Instant>,
-    /// What is on record of what is still to be done: each attempt that fails would be again.
+    /// What is on record of what is still to be done: each attempt that fails would be again. What was
+    /// done is on record each time.
     noted: HashSet<String>,
 }
 
@@ -58,7 +66,7 @@ pub enum Outcome {
     Done,
     /// It would have been.
     Dry,
-    /// Too many were done in this minute.
+    /// Too many were done in this minute, or it took too long.
     Limited,
     /// Its engine did not do it.
     Failed(String),
@@ -70,6 +78,7 @@ impl Actor {
         let dry_run = self.dry_run || sweep.mode != Some(Mode::Enforce);
         let mut deeds = Vec::new();
         let mut noted = HashSet::new();
+        let begun = Instant::now();
         for watched in &sweep.containers {
             let Some(action) = due(watched, &config.watch) else {
                 continue;
@@ -79,7 +88,7 @@ impl Actor {
             };
             let outcome = if dry_run {
                 Outcome::Dry
-            } else if self.is_free(config.watch.actions_per_minute) {
+            } else if begun.elapsed() < AT_ONCE && self.is_free(config.watch.actions_per_minute) {
                 program::run(command, b"", PATIENCE)
                     .map_or_else(Outcome::Failed, |()| Outcome::Done)
             } else {
@@ -91,7 +100,8 @@ impl Actor {
                 outcome,
             };
             let note = format!("{} {}", deed.key, deed.words());
-            if !self.noted.contains(&note) && !self.is_quiet(&deed) {
+            let is_known = self.noted.contains(&note) && deed.outcome != Outcome::Done;
+            if !is_known && !self.is_quiet(&deed) {
                 record(&deed, watched, sweep, config);
             }
             noted.insert(note);
@@ -191,10 +201,15 @@ fn line(deed: &Deed, watched: &Watched, sweep: &Sweep) -> Value {
 }
 
 impl Deed {
-    /// Whether somebody who knows of the container's failure is to be told of this, too.
+    /// Whether somebody who knows of the container's failure, and was told this of it, is to be told of
+    /// this, too: that it was done, each time; that it could not be, once.
     #[must_use]
-    pub const fn is_news(&self) -> bool {
-        matches!(self.outcome, Outcome::Done)
+    pub fn is_news(&self, told: Option<&str>) -> bool {
+        match self.outcome {
+            Outcome::Done => true,
+            Outcome::Failed(_) => !told.is_some_and(|told| told.starts_with(COULD_NOT)),
+            Outcome::Dry | Outcome::Limited => false,
+        }
     }
 
     /// What came of it, as the end of "it ...".
@@ -208,8 +223,8 @@ impl Deed {
         match &self.outcome {
             Outcome::Done => format!("was {done}"),
             Outcome::Dry => format!("would be {done}"),
-            Outcome::Limited => format!("will be {done} later: too many were in this minute"),
-            Outcome::Failed(why) => format!("could not be {done}: {why}"),
+            Outcome::Limited => format!("will be {done} later: there are too many at once"),
+            Outcome::Failed(why) => format!("{COULD_NOT} {done}: {why}"),
         }
     }
 }

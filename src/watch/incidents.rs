@@ -50,7 +50,9 @@ impl Incidents {
             let is_new = known.is_none_or(|known| known.code != reason.code.as_str());
             let event = match (is_new, deed) {
                 (true, _) => Event::Failed,
-                (false, Some(deed)) if deed.is_news() => Event::Acted,
+                (false, Some(deed)) if deed.is_news(known.and_then(|k| k.deed.as_deref())) => {
+                    Event::Acted
+                }
                 (false, _) => continue,
             };
             let mut alert = Alert::about(watched, event, reason, &sweep.node, sweep.begun);
@@ -168,11 +170,43 @@ mod tests {
         // What cannot be looked at is not gone.
         let blind = Sweep {
             troubles: vec![Reason::new(ReasonCode::Unreadable, "x", "")],
+            is_partial: true,
             ..sweep(Vec::new())
         };
-            is_partial: true,
         let failed = [node(Event::Failed, "unreadable")];
         assert_eq!(told(&mut incidents, &blind), failed);
         assert_eq!(incidents.len(), 2);
+        // A file that cannot be read hides nothing that runs: what is not there has gone.
+        let seeing = Sweep {
+            is_partial: false,
+            ..blind
+        };
+        let gone = (Event::Gone, "a".to_owned(), "untrusted".to_owned());
+        assert_eq!(told(&mut incidents, &seeing), [gone]);
+    }
+
+    #[test]
+    fn a_deed_is_told_of_when_it_is_done_and_once_when_it_fails() {
+        use crate::config::watch::Action;
+        use crate::watch::act::{Deed, Outcome};
+        let mut incidents = Incidents::default();
+        let wrong = sweep(vec![denied("a", ReasonCode::Untrusted)]);
+        let mut told = |outcome| {
+            let key = super::key(&container("a"));
+            let action = Action::Stop;
+            let deeds = [Deed {
+                key,
+                action,
+                outcome,
+            }];
+            let alerts = incidents.learn(&wrong, &deeds).into_iter();
+            alerts.map(|alert| alert.event).collect::<Vec<_>>()
+        };
+        assert_eq!(told(Outcome::Limited), [Event::Failed]);
+        assert_eq!(told(Outcome::Limited), []);
+        assert_eq!(told(Outcome::Failed("x".to_owned())), [Event::Acted]);
+        assert_eq!(told(Outcome::Failed("y".to_owned())), []);
+        assert_eq!(told(Outcome::Done), [Event::Acted]);
+        assert_eq!(told(Outcome::Done), [Event::Acted]);
     }
 }

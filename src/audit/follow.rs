@@ -26,6 +26,8 @@ pub struct Follow {
     rest: Vec<u8>,
     /// What follows is the end of a line whose beginning was not read.
     torn: bool,
+    /// The first file was longer than what was read of it.
+    is_late: bool,
 }
 
 impl Follow {
@@ -39,7 +41,14 @@ impl Follow {
             at: 0,
             rest: Vec::new(),
             torn: false,
+            is_late: false,
         }
+    }
+
+    /// Whether the beginning of the file that was met first was not read.
+    #[must_use]
+    pub const fn is_late(&self) -> bool {
+        self.is_late
     }
 
     /// The file's name.
@@ -60,6 +69,7 @@ impl Follow {
             let from = file.metadata()?.len().saturating_sub(self.tail);
             self.at = file.seek(SeekFrom::Start(from))?;
             self.torn = from > 0;
+            self.is_late = self.torn;
             self.file = Some(file);
         }
         self.take(line)?;
@@ -184,7 +194,11 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("record");
         append(&path, "first\nsecond\nthird\n");
-        assert_eq!(read(&mut Follow::of(&path, 8)), ["third"]);
+        let mut late = Follow::of(&path, 8);
+        assert_eq!(
+            (read(&mut late), late.is_late()),
+            (vec!["third".to_owned()], true)
+        );
         let mut follow = Follow::of(&path, 8 << 20);
         append(&path, &"x".repeat(3 << 20));
         append(&path, "\nlast\n");

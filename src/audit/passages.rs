@@ -2,7 +2,7 @@
 //!
 //! Owns what makes a decision that of a start. A line that is no record says nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -66,6 +66,8 @@ pub struct Passages {
     /// Whether the file was read that had the name before.
     is_old_read: bool,
     starts: Starts,
+    /// The decisions of the processes that run, once they were found.
+    known: HashMap<(String, u32), Passage>,
 }
 
 /// What was learnt from all lines.
@@ -93,11 +95,16 @@ impl Passages {
     /// The record in the file at `path`, and in the one that it was last rotated to. Nothing is read yet.
     #[must_use]
     pub fn of(path: &Path) -> Self {
+        Self::reading(path, MAX_READ)
+    }
+
+    fn reading(path: &Path, most: u64) -> Self {
         Self {
             path: path.to_owned(),
-            follow: Follow::of(path, MAX_READ),
+            follow: Follow::of(path, most),
             is_old_read: false,
             starts: Starts::default(),
+            known: HashMap::new(),
         }
     }
 
@@ -117,15 +124,38 @@ impl Passages {
             follow,
             is_old_read,
             starts,
+            ..
         } = self;
-        if !*is_old_read {
-            // The name that logrotate gives it.
-            let mut old = path.clone().into_os_string();
-            old.push(".1");
-            Follow::of(Path::new(&old), MAX_READ).read_on(&mut |line| starts.learn(line))?;
-            *is_old_read = true;
+        if *is_old_read {
+            return follow.read_on(&mut |line| starts.learn(line));
         }
-        follow.read_on(&mut |line| starts.learn(line))
+        // The name that logrotate gives it.
+        let mut old = path.clone().into_os_string();
+        old.push(".1");
+        Follow::of(Path::new(&old), MAX_READ).read_on(&mut |line| starts.learn(line))?;
+        *is_old_read = true;
+        let of_old = starts.oldest.take();
+        follow.read_on(&mut |line| starts.learn(line))?;
+        // Of a file that was not read from its beginning, what came before is not on record either.
+        if !follow.is_late() {
+            starts.oldest = of_old.into_iter().chain(starts.oldest.take()).min();
+        }
+        Ok(())
+    }
+
+    /// How a container came to run whose first process is `init`. What was found of one that runs stays: if
+    /// the clock is set, or the machine was frozen for a while, its start moves by the kernel's word, and
+    /// its decision does not.
+    pub fn of_process(&mut self, id: &str, init: u32, started: u64) -> Entered {
+        let key = (id.to_owned(), init);
+        if let Some(passage) = self.known.get(&key) {
+            return Entered::ByGate(passage.clone());
+        }
+        let entered = self.of_start(id, started);
+        if let Entered::ByGate(passage) = &entered {
+            self.known.insert(key, passage.clone());
+        }
+        entered
     }
 
     /// How a container came to run whose first process was started at `started`, in Unix seconds.
@@ -147,11 +177,15 @@ impl Passages {
         }
     }
 
-    /// Forgets all but the containers that are still `wanted`, once there are many more.
-    pub fn forget(&mut self, wanted: &dyn Fn(&str) -> bool) {
+    /// Forgets what does not run any more, of starts once there are many: one that has just been decided may
+    /// not run yet.
+    pub fn forget(&mut self, running: &HashSet<(&str, u32)>) {
         const MANY: usize = 10_000;
+        self.known
+            .retain(|(id, init), _| running.contains(&(id.as_str(), *init)));
         if self.starts.by_id.len() > MANY {
-            self.starts.by_id.retain(|id, _| wanted(id));
+            let ids: HashSet<_> = running.iter().map(|(id, _)| *id).collect();
+            self.starts.by_id.retain(|id, _| ids.contains(id.as_str()));
         }
     }
 }
@@ -242,6 +276,42 @@ mod tests {
         ] {
             let found = passages.of_start(id, started);
             assert_eq!(name(&found), expected, "{id} {started}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_makes_nobody_come_around_the_gate() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("decisions.jsonl");
+        append(&path, &line("a", "allow", "create", NOON));
+        let mut passages = Passages::of(&path);
+        passages.read_on().expect("it is read");
+        let found =
+            |passages: &mut Passages, init, started| name(&passages.of_process("a", init, started));
+        assert_eq!(found(&mut passages, 7, NOON + 1), "gate");
+        // An hour later by the clock, which was set: the same process.
+        assert_eq!(found(&mut passages, 7, NOON + 3601), "gate");
+        assert_eq!(found(&mut passages, 8, NOON + 3601), "around");
+        passages.forget(&[("a", 8)].into());
+        assert_eq!(found(&mut passages, 7, NOON + 3601), "around");
+    }
+
+    #[test]
+    fn what_lies_in_a_gap_of_the_record_is_not_held_to_be_around_the_gate() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("decisions.jsonl");
+        let old = directory.path().join("decisions.jsonl.1");
+        append(&old, &line("a", "allow", "create", NOON));
+        let lines = [("b", 100), ("c", 200), ("d", 300)];
+        let lines = lines.map(|(id, after)| line(id, "allow", "create", NOON + after));
+        append(&path, &lines.concat());
+        let last = lines[2].len() as u64 + 1;
+        let mut passages = Passages::reading(&path, last);
+        passages.read_on().expect("it is read");
+        for (id, after, expected) in [("a", 0, "gate"), ("b", 100, "before"), ("e", 302, "around")]
+        {
+            let found = passages.of_start(id, NOON + after);
+            assert_eq!(name(&found), expected, "{id}");
         }
     }
 

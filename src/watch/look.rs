@@ -113,16 +113,17 @@ impl Lookout {
             .map(|container| self.watched(container, &bench, statements))
             .collect();
         spare(&mut containers, gate.as_ref().ok(), now);
-        self.passages
-            .forget(&|id| containers.iter().any(|container| container.id == id));
+        let running = containers.iter();
+        let running = running.map(|watched| (watched.id.as_str(), watched.pid));
+        self.passages.forget(&running.collect());
         Sweep {
             node: self.node.clone(),
             begun: now,
             took: begun.elapsed(),
             containers,
             troubles,
-            mode: gate.as_ref().ok().map(|gate| gate.mode),
             is_partial,
+            mode: gate.as_ref().ok().map(|gate| gate.mode),
             undecided: bench.undecided().cloned(),
             allowlist: allowlist.ok().map(|opened| facts_of(&opened)),
         }
@@ -140,7 +141,7 @@ impl Lookout {
     }
 
     fn watched(
-        &self,
+        &mut self,
         container: Container,
         bench: &Bench<'_>,
         statements: &mut dyn Statements,
@@ -167,7 +168,7 @@ impl Lookout {
             level: judged.level,
             verdict: judged.verdict,
             statement: judged.statement,
-            entered: self.passages.of_start(&container.id, container.started),
+            entered: (self.passages).of_process(&container.id, container.init, container.started),
             id: container.id,
             name: container.name,
             image: container.image_name,

@@ -73,6 +73,10 @@ const SCHEMA: &str = "vcn-hook/alert/v1";
 /// As many characters as Docker and Podman show.
 const SHORT_ID: usize = 12;
 
+/// Characters of a name, as many as an image's with its digest. Engines permit names without end, and what is told of one must fit in the
+/// environment of a program, in its pipe, and a thousand times in the file of what waits.
+const MAX_NAME: usize = 330;
+
 impl Alert {
     /// Puts an alert about a container, or about the node, together. It has no number yet.
     #[must_use]
@@ -185,13 +189,17 @@ impl Alert {
     }
 }
 
+fn cut(name: &str) -> String {
+    name.chars().take(MAX_NAME).collect()
+}
+
 impl Subject {
     fn of(watched: &Watched) -> Self {
         Self {
             engine: watched.engine.to_owned(),
-            id: watched.id.clone(),
-            name: watched.name.clone(),
-            image: watched.image_name(),
+            id: cut(&watched.id),
+            name: watched.name.as_deref().map(cut),
+            image: cut(&watched.image_name()),
             config: watched.config.map(|config| config.to_string()),
             status: watched.status.as_str().to_owned(),
             entered: Entered::as_str(&watched.entered).to_owned(),
@@ -208,6 +216,9 @@ impl Subject {
 #[cfg(test)]
 pub(super) mod tests {
     use super::{Alert, Event, Subject};
+    use crate::verdict::{Reason, ReasonCode};
+    use crate::watch::sweep::Watched;
+    use crate::watch::sweep::tests::container;
 
     pub(crate) fn alert() -> Alert {
         Alert {
@@ -253,6 +264,20 @@ pub(super) mod tests {
             node.text()
                 .starts_with("Node n1 not everything can be verified\n")
         );
+    }
+
+    #[test]
+    fn what_is_told_of_the_longest_name_fits_in_a_pipe() {
+        let endless = "\u{1b}".repeat(1 << 20);
+        let watched = Watched {
+            id: endless.clone(),
+            name: Some(endless.clone()),
+            image: Some(endless.clone()),
+            ..container("a")
+        };
+        let reason = Reason::new(ReasonCode::Unknown, endless.clone(), endless);
+        let told = Alert::about(Some(&watched), Event::Failed, &reason, "n1", 1);
+        assert!(told.json().to_string().len() < 64 << 10);
     }
 
     #[test]

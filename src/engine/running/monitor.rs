@@ -15,6 +15,8 @@ use crate::sys::process::{Listed, path_of};
 
 /// The kernel's own limit for arguments is not far above.
 const MAX_ARGUMENTS: u64 = 2 << 20;
+/// The longest name of a directory.
+const MAX_ID: usize = 255;
 /// A shim's options.
 const MAX_OPTIONS: u64 = 1 << 20;
 
@@ -61,7 +63,7 @@ impl Monitor {
         Self {
             pid,
             is_users: false,
-            id: option(words, &["-c", "--cid"]),
+            id: option(words, &["-c", "--cid"]).filter(is_id),
             runtime: option(words, &["-r", "--runtime"]).map(PathBuf::from),
         }
     }
@@ -71,7 +73,7 @@ impl Monitor {
         let bundles = path_of(shim.pid, "cwd/..");
         let id = id_in_cgroup(init.pid)
             .filter(|id| bundles.join(id).exists())
-            .or_else(|| option(words, &["-id"]));
+            .or_else(|| option(words, &["-id"]).filter(is_id));
         let bundle = id.as_ref().map(|id| bundles.join(id));
         Self {
             pid: shim.pid,
@@ -80,6 +82,12 @@ impl Monitor {
             id,
         }
     }
+}
+
+/// Engines make directories that are called after containers.
+#[expect(clippy::ptr_arg, reason = "for filters of options")]
+fn is_id(id: &String) -> bool {
+    id.len() <= MAX_ID
 }
 
 fn is_roots(pid: u32) -> bool {

@@ -2,11 +2,12 @@
 //!
 //! Owns the back-off, the limit per minute, and that one receiver that hangs delays no other and no look.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::alert::Alert;
 use super::outbox::{Outbox, Queue, Settled};
 use super::receiver::Receiver;
 
@@ -29,6 +30,8 @@ struct State {
     remarks: Vec<String>,
     /// Counts up when the receivers are others than before; threads of an older number end.
     generation: u64,
+    /// The receivers that are being told something now: by whom, does not matter.
+    busy: BTreeSet<&'static str>,
 }
 
 /// The threads that deliver.
@@ -47,6 +50,7 @@ impl Shared {
                 outbox,
                 remarks: Vec::new(),
                 generation: 0,
+                busy: BTreeSet::new(),
             }),
             changed: Condvar::new(),
         }
@@ -187,11 +191,8 @@ impl Courier {
                 Settled::Delivered | Settled::Refused(_) => 0,
             };
             let mut state = self.shared.lock();
-            let kept = state.outbox.settle(name, alert.number, settled);
-            let unkept = kept
-                .err()
-                .map(|error| format!("cannot keep what {name} was told: {error}"));
-            state.remarks.extend(remark.into_iter().chain(unkept));
+            state.remarks.extend(remark);
+            self.settle(&mut state, alert.number, settled);
             drop(state);
             self.shared.changed.notify_all();
             if failures > 0 && !self.rest(backoff(failures)) {
@@ -201,24 +202,47 @@ impl Courier {
     }
 
     /// Waits for an alert, and for the minute to have room for it. `None` when it is time to end.
-    fn next(&mut self) -> Option<super::alert::Alert> {
-        let name = self.receiver.name();
+    fn next(&mut self) -> Option<Alert> {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         loop {
             if state.generation != self.generation {
                 return None;
             }
-            let wait = match state.outbox.next(name) {
-                Some(alert) => match self.wait_for_room() {
-                    wait if wait.is_zero() => return Some(alert.clone()),
-                    wait => wait,
-                },
-                // It is woken when there is one; the length means nothing.
-                None => MINUTE,
+            let wait = match self.take(&mut state) {
+                Ok(alert) => return Some(alert),
+                Err(wait) => wait,
             };
             let waited = shared.changed.wait_timeout(state, wait);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Notes what became of an alert that was taken.
+    fn settle(&self, state: &mut State, number: u64, settled: Settled) {
+        let name = self.receiver.name();
+        state.busy.remove(name);
+        if let Err(error) = state.outbox.settle(name, number, settled) {
+            let remark = format!("cannot keep what {name} was told: {error}");
+            state.remarks.push(remark);
+        }
+    }
+
+    /// The next alert, which nobody else tells then; else how long to wait.
+    fn take(&mut self, state: &mut State) -> Result<Alert, Duration> {
+        let name = self.receiver.name();
+        match state.outbox.next(name) {
+            // A thread of older settings may still be telling it this very alert.
+            Some(alert) if !state.busy.contains(name) => {
+                let wait = self.wait_for_room();
+                if wait.is_zero() {
+                    state.busy.insert(name);
+                    return Ok(alert.clone());
+                }
+                Err(wait)
+            }
+            // It is woken when there is one; the length means nothing.
+            Some(_) | None => Err(MINUTE),
         }
     }
 
@@ -267,7 +291,46 @@ fn backoff(failures: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::backoff;
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+
+    use super::{Courier, MINUTE, Shared, backoff};
+    use crate::config::watch::Secret;
+    use crate::verdict::{Reason, ReasonCode, Verdict};
+    use crate::watch::outbox::{Outbox, Settled};
+    use crate::watch::receiver::Receiver;
+    use crate::watch::sweep::Watched;
+    use crate::watch::sweep::tests::{container, sweep};
+
+    #[test]
+    fn what_is_being_told_is_not_told_by_the_thread_of_newer_settings_too() {
+        let mut outbox = Outbox::default();
+        outbox.serve(&["slack"]);
+        let denied = Watched {
+            verdict: Verdict::Deny(Reason::new(ReasonCode::Unknown, "d", "")),
+            ..container("a")
+        };
+        outbox
+            .learn(&sweep(vec![denied]), &[])
+            .expect("nothing is written");
+        let shared = Arc::new(Shared::new(outbox));
+        let courier = |generation| Courier {
+            shared: Arc::clone(&shared),
+            receiver: Receiver::Slack(Secret::Said("http://none".to_owned())),
+            limit: 30,
+            generation,
+            sent: VecDeque::new(),
+        };
+        let (mut old, mut new) = (courier(0), courier(1));
+        let mut state = shared.lock();
+        let told = old.take(&mut state).expect("it waits");
+        assert_eq!(new.take(&mut state), Err(MINUTE));
+        old.settle(&mut state, told.number, Settled::Failed(String::new()));
+        assert_eq!(
+            new.take(&mut state).map(|alert| alert.number),
+            Ok(told.number)
+        );
+    }
 
     #[test]
     fn waits_twice_as_long_after_each_failure_and_never_for_ever() {

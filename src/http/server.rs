@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use nix::sys::socket;
 
-/// Connections at once; more wait in the kernel's queue.
+/// Connections at once, unless somebody says fewer; more wait in the kernel's queue.
 pub(crate) const MAX_CONNECTIONS: usize = 128;
 
 /// A thread reads heads and small files, and holds no more than a page of either on its stack.
@@ -35,6 +35,8 @@ pub struct Stop(Arc<Door>);
 #[derive(Debug)]
 struct Door {
     listener: TcpListener,
+    /// Connections at once.
+    most: usize,
     stopping: AtomicBool,
     /// Somebody waits for a connection to end.
     crowded: AtomicBool,
@@ -46,8 +48,15 @@ impl Stop {
     /// Takes over a socket that listens.
     #[must_use]
     pub fn new(listener: TcpListener) -> Self {
+        Self::at_most(MAX_CONNECTIONS, listener)
+    }
+
+    /// Takes over a socket that listens, for so many connections at once.
+    #[must_use]
+    pub fn at_most(most: usize, listener: TcpListener) -> Self {
         Self(Arc::new(Door {
             listener,
+            most,
             stopping: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
             open: Mutex::new(0),
@@ -116,7 +125,7 @@ impl Stop {
     /// Waits for room for one more connection. False at the end.
     fn enter(&self) -> bool {
         let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
-        while *open >= MAX_CONNECTIONS && !self.is_stopping() {
+        while *open >= self.0.most && !self.is_stopping() {
             self.0.crowded.store(true, Ordering::SeqCst);
             open = self
                 .0

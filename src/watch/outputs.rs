@@ -24,6 +24,9 @@ use crate::http::Stop;
 use crate::sys::clock;
 use crate::sys::file::{read_owned, replace_volatile};
 
+/// Connections to the port at once. Each may hold an answer of some megabytes for half a minute, whoever asks.
+const MAX_CONNECTIONS: usize = 32;
+
 /// Room for one password or token.
 const MAX_SECRET: u64 = 4 << 10;
 
@@ -52,7 +55,7 @@ struct Port {
 /// Points, and who sends them.
 #[derive(Debug)]
 struct Points {
-    asked: Influx,
+    server: influx::Server,
     sender: Arc<Sender>,
     thread: Option<JoinHandle<()>>,
 }
@@ -160,7 +163,8 @@ impl Outputs {
         };
         let failed =
             |error: io::Error| format!("cannot serve metrics and pages on {asked}: {error}");
-        let stop = Stop::new(TcpListener::bind(asked).map_err(failed)?);
+        let listener = TcpListener::bind(asked).map_err(failed)?;
+        let stop = Stop::at_most(MAX_CONNECTIONS, listener);
         let (ending, board) = (stop.clone(), Arc::clone(&self.board));
         let serving = thread::Builder::new().spawn(move || server::run(&ending, &board));
         let thread = serving.map_err(failed)?;
@@ -174,17 +178,19 @@ impl Outputs {
 
     fn send(&mut self, config: &Config) -> Result<(), String> {
         let asked = config.watch.outputs.influx.as_ref();
-        if self.points.as_ref().map(|points| &points.asked) == asked {
+        // Read each time, as a password or a token may be another one by now. While there is none, whoever
+        // sends goes on with the last one.
+        let server = asked.map(server_of).transpose()?;
+        if self.points.as_ref().map(|points| &points.server) == server.as_ref() {
             return Ok(());
         }
         if let Some(points) = self.points.take() {
             points.end(Duration::ZERO);
         }
-        let Some(asked) = asked else {
+        let Some(server) = server else {
             return Ok(());
         };
-        let failed = |error: io::Error| format!("cannot send points to '{}': {error}", asked.url);
-        let server = server_of(asked)?;
+        let failed = |error: io::Error| format!("cannot send points to '{}': {error}", server.url);
         let directory = self.directory.join("influx");
         let sender = Arc::new(Sender::open(&directory, &server).map_err(failed)?);
         let thread = match self.once {
@@ -196,7 +202,7 @@ impl Outputs {
             }
         };
         self.points = Some(Points {
-            asked: asked.clone(),
+            server,
             sender,
             thread,
         });

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::file::{read_capped, replace};
 
@@ -19,6 +20,9 @@ const MAX_BATCH: usize = 1 << 20;
 pub(super) struct Spool {
     directory: PathBuf,
     most: u64,
+    /// The number of the last batch. None is used again while this is open: whoever sends to a server of
+    /// before may still be about to remove a batch by its number.
+    last: AtomicU64,
 }
 
 /// What waits.
@@ -33,6 +37,10 @@ impl Waiting {
         self.batches.first().map(|(number, _)| *number)
     }
 
+    fn newest(&self) -> u64 {
+        self.batches.last().map_or(0, |(number, _)| *number)
+    }
+
     pub(super) const fn count(&self) -> u64 {
         self.batches.len() as u64
     }
@@ -44,31 +52,36 @@ impl Spool {
         use std::os::unix::fs::DirBuilderExt as _;
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700).create(directory)?;
-        Ok(Self {
+        let mut spool = Self {
             directory: directory.to_owned(),
             most: MAX_ALL,
-        })
+            last: AtomicU64::new(0),
+        };
+        let waiting = spool.waiting()?;
+        spool.last = AtomicU64::new(waiting.newest());
+        Ok(spool)
     }
 
     /// Adds points, and says how many batches had to go for them.
     pub(super) fn push(&self, points: &[String]) -> io::Result<u64> {
-        let waiting = self.waiting()?;
-        let last = waiting.batches.last().map_or(0, |(number, _)| *number);
-        let mut number = last.saturating_add(1);
         let mut batch = String::new();
         for point in points {
             if !batch.is_empty() && batch.len() + point.len() >= MAX_BATCH {
-                replace(&self.path(number), batch.as_bytes(), 0o600)?;
-                number = number.saturating_add(1);
+                self.add(&batch)?;
                 batch.clear();
             }
             batch.push_str(point);
             batch.push('\n');
         }
         if !batch.is_empty() {
-            replace(&self.path(number), batch.as_bytes(), 0o600)?;
+            self.add(&batch)?;
         }
         self.shrink()
+    }
+
+    fn add(&self, batch: &str) -> io::Result<()> {
+        let number = self.last.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        replace(&self.path(number), batch.as_bytes(), 0o600)
     }
 
     /// Drops the oldest until the rest has room. The newest stays, whatever it has.
@@ -149,10 +162,16 @@ mod tests {
         assert_eq!(spool.push(&["x".repeat(20)]).expect("written"), 2);
         let waiting = spool.waiting().expect("it is read");
         assert_eq!((waiting.count(), waiting.oldest()), (2, Some(3)));
+        let older = spool;
+        let spool = Spool::open(directory.path()).expect("it is there");
         for number in [3, 4, 4] {
             spool.remove(number).expect("it is gone");
         }
         assert_eq!(spool.waiting().expect("it is read").oldest(), None);
+        // What an older sender removes late is not what was added meanwhile.
+        assert_eq!(spool.push(&["y".to_owned()]).expect("written"), 0);
+        older.remove(4).expect("it is gone");
+        assert_eq!(spool.waiting().expect("it is read").oldest(), Some(5));
     }
 
     #[test]

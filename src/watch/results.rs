@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::act::NO_WORD;
 use super::sweep::{Sweep, Watched};
 use crate::allowlist::record::Status;
 use crate::escape::{self, Escaped};
@@ -109,6 +110,12 @@ pub fn bulk_sign(sweep: Option<&Sweep>) -> String {
          # whatever is named here may then start wherever your word counts.\nset -e\n",
     );
     let mut done = std::collections::BTreeSet::new();
+    if let Some(reason) = sweep.and_then(|sweep| sweep.undecided.as_ref()) {
+        // What nobody can judge may have been withdrawn.
+        let why = Escaped(&reason.detail);
+        let _ = writeln!(script, "# Nothing can be judged now: {why}");
+        return script;
+    }
     for container in sweep.into_iter().flat_map(|sweep| &sweep.containers) {
         let Some(config) = container.config.filter(|config| done.insert(*config)) else {
             continue;
@@ -117,6 +124,11 @@ pub fn bulk_sign(sweep: Option<&Sweep>) -> String {
         let said = Escaped(&name).to_string();
         let line = match (status, container.engine) {
             (Status::Trusted, _) => continue,
+            // It is UNKNOWN because something else is wrong with it, and may not be what it is called.
+            (Status::Unknown, _) if !has_no_word(container) => {
+                let code = container.verdict.reason().code;
+                format!("# {config} ({said}) is not notarized from here: {code}")
+            }
             (Status::Unknown, engine @ ("docker" | "podman")) => {
                 let name = quoted(&said);
                 let hex = config.hex();
@@ -135,6 +147,11 @@ pub fn bulk_sign(sweep: Option<&Sweep>) -> String {
     script
 }
 
+/// Whether all that is missing is somebody's word, or it runs without one.
+const fn has_no_word(container: &Watched) -> bool {
+    container.passes() || container.verdict.reason().code.exit_code() == NO_WORD
+}
+
 /// One word for a shell, whatever is in it.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
@@ -143,6 +160,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{bulk_sign, json};
+    use crate::verdict::{Reason, ReasonCode, Verdict};
     use crate::watch::samples;
 
     #[test]
@@ -202,8 +220,10 @@ mod tests {
         assert!(script.contains("is UNTRUSTED"), "{script}");
         let mut picture = samples::hostile();
         let sweep = picture.sweep.as_mut().map(std::sync::Arc::make_mut);
+        let unknown = Reason::new(ReasonCode::Unknown, "d", "");
         for container in &mut sweep.expect("there is one").containers {
             container.status = crate::allowlist::record::Status::Unknown;
+            container.verdict = Verdict::Deny(unknown.clone());
             container.image = Some("a'; rm -rf /\n#".to_owned());
         }
         let script = bulk_sign(picture.sweep.as_deref());
@@ -212,5 +232,37 @@ mod tests {
             samples::digest(1).hex()
         );
         assert!(script.lines().any(|line| line == expected), "{script}");
+    }
+
+    #[test]
+    fn the_script_notarizes_nothing_that_was_not_judged_or_whose_files_were_changed() {
+        let commands = |change: &dyn Fn(&mut crate::watch::sweep::Sweep)| {
+            let mut picture = samples::healthy();
+            let sweep = picture.sweep.as_mut().map(std::sync::Arc::make_mut);
+            let sweep = sweep.expect("there is one");
+            for container in &mut sweep.containers {
+                container.status = crate::allowlist::record::Status::Unknown;
+            }
+            change(sweep);
+            let script = bulk_sign(picture.sweep.as_deref());
+            let lines = script.lines();
+            lines.filter(|line| line.starts_with("vcn-hook")).count()
+        };
+        assert_eq!(commands(&|_| {}), 1);
+        let denied = |code| Verdict::Deny(Reason::new(code, "a\nvcn-hook x", ""));
+        for (code, expected) in [
+            (ReasonCode::Unknown, 1),
+            (ReasonCode::LayerDiffers, 0),
+            (ReasonCode::Stale, 0),
+        ] {
+            let found = commands(&|sweep| {
+                for container in &mut sweep.containers {
+                    container.verdict = denied(code);
+                }
+            });
+            assert_eq!(found, expected, "{code}");
+        }
+        let stale = Reason::new(ReasonCode::Stale, "a\nvcn-hook x", "");
+        assert_eq!(commands(&|sweep| sweep.undecided = Some(stale.clone())), 0);
     }
 }

@@ -3,6 +3,7 @@
 //! Owns what counts as wrong, and the sentence for it. Pure. Where it is shown is the page's and the
 //! terminal's; texts in it come from outside and are escaped there.
 
+use super::look::is_undecided;
 use super::picture::Picture;
 use super::sweep::{Entered, Sweep, Watched};
 use crate::policy::freshness::duration;
@@ -43,7 +44,7 @@ pub fn problems(picture: &Picture) -> Vec<Problem> {
         ),
         Some(sweep) => {
             late(&mut found, picture, sweep);
-            containers(&mut found, sweep);
+            containers(&mut found, sweep, picture.node.unrecorded > 0);
             allowlist(&mut found, picture, sweep);
             for trouble in &sweep.troubles {
                 found.warning(&trouble.detail, &trouble.hint);
@@ -97,11 +98,11 @@ fn late(found: &mut Found, picture: &Picture, sweep: &Sweep) {
     }
 }
 
-fn containers(found: &mut Found, sweep: &Sweep) {
+fn containers(found: &mut Found, sweep: &Sweep, unrecorded: bool) {
     for container in &sweep.containers {
         let called = called(container);
         // Where nothing can be decided, that is the one thing wrong, not every container.
-        if !container.passes() && sweep.undecided.is_none() {
+        if !container.passes() && !is_undecided(&container.verdict) {
             let reason = container.verdict.reason();
             let status = container.status.as_str();
             let what = match reason.code {
@@ -110,8 +111,12 @@ fn containers(found: &mut Found, sweep: &Sweep) {
             };
             found.danger(&format!("{called} {what}: {}", reason.detail), &reason.hint);
         } else if container.entered == Entered::Around {
+            let what = match unrecorded {
+                false => "the gate was not asked",
+                true => "the gate was not asked, or could not write down what it decided",
+            };
             found.danger(
-                &format!("{called} was started, and the gate was not asked"),
+                &format!("{called} was started, and {what}"),
                 "find the way around the gate: vcn-hook doctor",
             );
         }
@@ -232,6 +237,29 @@ mod tests {
         assert_eq!(first.severity, Severity::Danger);
         assert!(first.what.contains("UNTRUSTED"), "{first:?}");
         assert!(found.is_sorted_by_key(|problem| problem.severity));
+    }
+
+    #[test]
+    fn what_nothing_can_be_decided_of_is_one_thing_and_hides_no_other() {
+        let mut picture = samples::hostile();
+        let before = problems(&picture).len();
+        if let Some(sweep) = picture.sweep.as_mut().map(Arc::make_mut) {
+            let stale = Reason::new(ReasonCode::Stale, "it has expired", "");
+            sweep.undecided = Some(stale.clone());
+            // The first one passes; the second is the one that is UNTRUSTED, the third nobody's.
+            for container in sweep.containers.iter_mut().take(2) {
+                container.verdict = Verdict::Deny(stale.clone());
+                container.entered = crate::watch::sweep::Entered::Before;
+            }
+        }
+        let found = problems(&picture);
+        assert_eq!(found.len(), before, "{found:?}");
+        let told = |text: &str| found.iter().filter(|one| one.what.contains(text)).count();
+        assert_eq!(
+            (told("no start can be decided"), told("it has expired")),
+            (1, 1)
+        );
+        assert_eq!(told("(other, "), 1, "{found:?}");
     }
 
     #[test]

@@ -31,6 +31,11 @@ pub fn exposition(picture: &Picture) -> String {
     if let Some(sweep) = &picture.sweep {
         containers(&mut text, sweep);
         the_sweep(&mut text, sweep);
+        text.gauge(
+            "vcn_hook_sweep_interval_seconds",
+            "How long it is from one sweep to the next, at most.",
+            picture.interval,
+        );
         allowlist(&mut text, sweep, picture.now);
     }
     node(&mut text, picture);

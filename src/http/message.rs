@@ -30,6 +30,8 @@ pub struct Head {
     pub method: Method,
     /// The path as it was sent: neither decoded nor shortened.
     pub path: String,
+    /// What the client calls the server; only HTTP/1.0 may leave it out.
+    pub host: Option<String>,
     /// Bytes of the body that follows.
     pub length: Option<u64>,
     /// The client closes the connection after the answer, or cannot keep one.
@@ -80,7 +82,8 @@ impl Head {
     fn read(request: &httparse::Request<'_, '_>) -> Result<Self, HeadError> {
         let lines = Lines(request.headers);
         let modern = request.version == Some(1);
-        if modern && lines.only("host")?.is_none() {
+        let host = lines.only("host")?;
+        if modern && host.is_none() {
             return Err(HeadError::Malformed("the request names no host"));
         }
         // Refused rather than read: where two lengths are said, two programs may believe each its own.
@@ -105,6 +108,7 @@ impl Head {
                 _ => Method::Other,
             },
             path: path_of(target).to_owned(),
+            host: host.map(str::to_owned),
             length,
             last: !modern || lines.says("connection", "close"),
             waits,
@@ -293,6 +297,7 @@ const fn phrase(status: u16) -> &'static str {
         413 => "Content Too Large",
         416 => "Range Not Satisfiable",
         417 => "Expectation Failed",
+        421 => "Misdirected Request",
         431 => "Request Header Fields Too Large",
         503 => "Service Unavailable",
         505 => "HTTP Version Not Supported",
@@ -319,6 +324,7 @@ mod tests {
         let expected = Head {
             method: Method::Post,
             path: "/add".to_owned(),
+            host: Some("x".to_owned()),
             length: Some(5),
             last: false,
             waits: true,

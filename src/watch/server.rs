@@ -3,6 +3,7 @@
 //! Owns the routes, which are kube-notary's. Only what is asked is answered; nothing can be changed
 //! from here. Where it listens is the settings' to say, and on this machine alone unless they do.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -59,11 +60,35 @@ impl Board {
 
 /// Answers until `stop` is told to end.
 pub fn run(stop: &Stop, board: &Board) {
+    let is_local = stop
+        .address()
+        .is_ok_and(|address| address.ip().is_loopback());
+    let answer = |head: &Head| match is_local && !names_this_machine(head) {
+        true => Answer::refusal(421, "host", "ask for 127.0.0.1, [::1] or localhost"),
+        false => route(head, board),
+    };
+    let answer = &answer;
     thread::scope(|scope| {
         stop.accept(scope, move |stream| {
-            Connection::new(stream).converse(stop, &|head, _| route(head, board));
+            Connection::new(stream).converse(stop, &|head, _| answer(head));
         });
     });
+}
+
+/// Whether the client knows that it talks to this machine. A page of another site that makes its own
+/// name lead here (DNS rebinding) has a browser call us by that name.
+fn names_this_machine(head: &Head) -> bool {
+    // No browser leaves it out.
+    let Some(host) = &head.host else {
+        return true;
+    };
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next(),
+        None => host.split(':').next(),
+    };
+    name.is_some_and(|name| {
+        name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    })
 }
 
 fn route(head: &Head, board: &Board) -> Answer {
@@ -106,7 +131,7 @@ fn text(kind: &str, body: String) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::{Board, route};
+    use super::{Board, names_this_machine, route};
     use crate::http::message::{Body, Head};
     use crate::sys::clock;
     use crate::watch::samples;
@@ -121,6 +146,26 @@ mod tests {
             panic!("a file is sent")
         };
         (answer.status, String::from_utf8(body).expect("it is text"))
+    }
+
+    #[test]
+    fn a_name_that_somebody_else_made_lead_here_is_not_this_machine() {
+        for (host, expected) in [
+            ("127.0.0.1:9581", true),
+            ("127.0.0.1", true),
+            ("[::1]:9581", true),
+            ("LocalHost:9581", true),
+            ("evil.example:9581", false),
+            ("127.0.0.1.evil.example", false),
+            ("localhost.evil.example", false),
+            ("[evil", false),
+            ("", false),
+        ] {
+            let text = format!("GET /results HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            let head = Head::parse(text.as_bytes()).expect("it is HTTP");
+            let (head, _) = head.expect("it is whole");
+            assert_eq!(names_this_machine(&head), expected, "{host}");
+        }
     }
 
     #[test]

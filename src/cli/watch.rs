@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use super::args;
 use super::context::{Context, is_root};
 use super::failure::{Failure, OrFail as _};
-use super::output::Format;
+use super::output::{Format, is_closed};
 use crate::config::Config;
 use crate::config::watch::{Log, Secret};
 use crate::sys::file::read_small;
@@ -68,6 +68,8 @@ pub fn run(context: &mut Context, args: &args::Watch) -> Result<u8, Failure> {
 struct Watching {
     config: Config,
     typed: Option<u64>,
+    /// Whether there is one look only.
+    once: bool,
     only_changes: bool,
     /// The watch's own directory.
     directory: PathBuf,
@@ -101,6 +103,7 @@ impl Watching {
         let delivery = Delivery::of(outbox);
         let mut watch = Self {
             typed: args.interval,
+            once: args.once,
             only_changes: args.changes,
             reads_layers: !args.once && !args.dry_run && is_root(),
             lookout: Lookout::new(node()?, &config),
@@ -181,7 +184,7 @@ impl Watching {
                 Vec::new()
             }
         };
-        self.say(context, &sweep)?;
+        let said = self.say(context, &sweep);
         self.show(context, &sweep)?;
         for alert in &alerts {
             // Whose failure has a line of its own is told of there.
@@ -196,7 +199,14 @@ impl Watching {
             self.heart.beat(heartbeat);
         }
         self.remarks(context);
-        Ok(sweep)
+        match said {
+            // A disk that is full below its log ends no watch; somebody who has read enough does.
+            Err(failure) if !self.once && !is_closed(&failure) => {
+                context.out.warn(&failure.to_string());
+                Ok(sweep)
+            }
+            said => said.map(|()| sweep),
+        }
     }
 
     /// Shows what a look found wherever the settings say.

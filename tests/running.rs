@@ -16,7 +16,7 @@ mod support;
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use support::bundle::Bundle;
 use support::command::{command, run, sh};
@@ -248,6 +248,51 @@ fn a_namespace_that_a_container_makes_is_no_container_more() {
     assert_eq!(sh("unshare", &nested).ok(), "started");
     let running = stage.list();
     assert_eq!(only(&running, &[&id]).len(), 1);
+}
+
+/// Waits until a process has made another directory its root.
+fn changes_its_root(pid: u32) {
+    let root = format!("/proc/{pid}/root");
+    let begun = std::time::Instant::now();
+    while fs::read_link(&root).unwrap() == Path::new("/") {
+        assert!(begun.elapsed().as_secs() < 60, "{pid} stays where it is");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_first_process_that_changes_its_root_hides_nothing() {
+    let stage = stage();
+    // The kernel shows a process no mount above its root, and engines let every container call chroot.
+    let words = ["chroot", "/bin", "/busybox", "sleep", "1000"];
+    let entry = ["--entrypoint", "/bin/busybox", &stage.app.tag];
+    let entry = [&entry[..], &words].concat();
+    let run = [&["run", "-d", "--network=none"][..], &entry].concat();
+    let of_docker = stage.daemon.docker(&run).ok();
+    changes_its_root(stage.pid(&of_docker));
+    // Into what is mounted in there, as servers do with a directory of their own.
+    let jail = stage.scratch.join("jail");
+    fs::create_dir_all(&jail).unwrap();
+    fs::copy("/bin/busybox", jail.join("busybox")).unwrap();
+    let volume = format!("{}:/jail:ro", jail.display());
+    let words = ["chroot", "/jail", "/busybox", "sleep", "1000"];
+    let jailed = ["run", "-d", "--network=none", "-v", &volume];
+    let jailed = [&jailed[..], &entry[..3], &words].concat();
+    let jailed = stage.daemon.docker(&jailed).ok();
+    changes_its_root(stage.pid(&jailed));
+    let podman = [&["run", "-d", "--cap-add=SYS_CHROOT"][..], &entry].concat();
+    let of_podman = stage.podman.podman(&podman).ok();
+    let inspect = ["inspect", "--format", "{{.State.Pid}}", &of_podman];
+    let pid = stage.podman.podman(&inspect).ok();
+    changes_its_root(pid.parse().unwrap());
+
+    let running = stage.list();
+    let found = only(&running, &[&of_docker, &jailed, &of_podman]);
+    let sources: Vec<_> = found.iter().map(|found| found.source).collect();
+    assert_eq!(sources, [Source::Docker, Source::Docker, Source::Podman]);
+    for container in found {
+        bound(container, &stage.app);
+    }
 }
 
 #[test]

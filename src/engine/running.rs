@@ -13,19 +13,21 @@ mod podman;
 mod processes;
 mod records;
 mod states;
+mod unexplained;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use self::monitor::Monitor;
 use self::processes::{Inside, Table};
 use self::records::{Index, Record, Records};
 use self::states::State;
+use self::unexplained::{nested, unrecorded};
 use super::bundle::Bundle;
 use super::{Declared, Engines, Image, declared};
 use crate::sys::mount::{Location, Mounts};
 use crate::sys::process::{self, Listed};
-use crate::verdict::{ReasonCode, Undecided};
+use crate::verdict::Undecided;
 
 /// All that runs, and what could not be looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -125,7 +127,7 @@ pub fn list_without(engines: &Engines, unreachable: &[PathBuf], now: u64) -> Run
         now,
     };
     Running {
-        containers: node.containers(),
+        containers: node.containers(&mut unread),
         unread,
         unseen: table.unseen,
         is_unlisted: table.is_unlisted,
@@ -172,17 +174,28 @@ enum Layers<'a> {
 }
 
 impl<'a> Node<'a> {
-    fn containers(&self) -> Vec<Container> {
+    fn containers(&self, unread: &mut Vec<Undecided>) -> Vec<Container> {
         let mut containers = Vec::new();
         let mut recorded = HashSet::new();
         let mut inits = Vec::new();
         // The oldest come first, so what was made inside a container comes after it.
         for inside in self.table.insides() {
-            if has_layer_below(&inside, self.unreachable) {
+            let mut inside = match inside {
+                Ok(inside) => inside,
+                Err(undecided) => {
+                    unread.push(undecided);
+                    continue;
+                }
+            };
+            let monitor = Monitor::of(&inside, self.table);
+            let is_ours = monitor.as_ref().is_some_and(|monitor| !monitor.is_users);
+            if inside.upper.is_none() && (is_ours || self.states.contains_key(&inside.init.pid)) {
+                inside = inside.seen_from_top(monitor.as_ref().map(|monitor| monitor.pid));
+            }
+            if inside.has_layer_below(self.unreachable) {
                 inits.push((inside.init.pid, inside.root));
                 continue;
             }
-            let monitor = Monitor::of(&inside, self.table);
             let Some(sign) = self.sign(&inside, monitor.as_ref()) else {
                 continue;
             };
@@ -213,7 +226,7 @@ impl<'a> Node<'a> {
             return Some(Sign::Record(record));
         }
         let mut declared = self.declared.iter();
-        if let Some((_, declared)) = declared.find(|(root, _)| *root == inside.root) {
+        if let Some((_, declared)) = declared.find(|(root, _)| Some(root) == inside.root.as_ref()) {
             return Some(Sign::Declared(declared));
         }
         if let Some(state) = self.states.get(&inside.init.pid) {
@@ -250,7 +263,7 @@ impl<'a> Node<'a> {
     }
 
     /// Whether one of the containers that were found has the same root, and this process comes from it.
-    fn is_copy(&self, inside: &Inside, inits: &[(u32, Location)]) -> bool {
+    fn is_copy(&self, inside: &Inside, inits: &[(u32, Option<Location>)]) -> bool {
         let same = inits.iter().filter(|(_, root)| *root == inside.root);
         let same: Vec<_> = same.map(|(pid, _)| *pid).collect();
         self.table.comes_from(&inside.init, &same)
@@ -267,7 +280,9 @@ impl<'a> Node<'a> {
             image_name: None,
             init: inside.init.pid,
             started: self.started(&inside.init),
-            image: Err(super::no_engine(&inside.root.inside)),
+            image: Err(super::no_engine(
+                (inside.root.as_ref()).map_or_else(|| Path::new("/"), |root| &root.inside),
+            )),
             monitor: monitor.as_ref().map(|monitor| monitor.pid),
             runtime: monitor.and_then(|monitor| monitor.runtime),
         };
@@ -344,12 +359,6 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Whether a process's root is made of layers below one of these directories.
-fn has_layer_below(inside: &Inside, directories: &[PathBuf]) -> bool {
-    let mut layers = inside.upper.iter().chain(&inside.lowers);
-    layers.any(|layer| directories.iter().any(|below| layer.starts_with(below)))
-}
-
 /// Where the root file systems of declared bundles are, as far as they are there.
 fn located(bundles: &[Declared]) -> Vec<(Location, &Declared)> {
     let mounts = Mounts::ask();
@@ -361,30 +370,4 @@ fn located(bundles: &[Declared]) -> Vec<(Location, &Declared)> {
         .iter()
         .filter_map(|declared| Some((locate(declared)?, declared)));
     located.collect()
-}
-
-fn unrecorded(inside: &Inside) -> Undecided {
-    let detail = format!(
-        "process {} has the layer {} as its root, and no engine has a record of such a container",
-        inside.init.pid,
-        topmost(inside)
-    );
-    let hint = "see what the process is and what started it, and end it";
-    Undecided::new(ReasonCode::NoIdentity, detail, hint)
-}
-
-fn nested(inside: &Inside) -> Undecided {
-    let detail = format!(
-        "process {} has a layer called {} as its root, and it is not the one that is there: it runs \
-         in a container that was made inside a container",
-        inside.init.pid,
-        topmost(inside)
-    );
-    let hint = "see which container may make containers, and whether it is to";
-    Undecided::new(ReasonCode::NoIdentity, detail, hint)
-}
-
-fn topmost(inside: &Inside) -> String {
-    let layer = inside.upper.iter().chain(&inside.lowers).next();
-    layer.map_or_else(String::new, |layer| format!("'{}'", layer.display()))
 }

@@ -4,13 +4,21 @@
 //! process is for is the caller's to say.
 
 use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::libc;
+use nix::sys::stat::{Mode, fstat};
 
 use super::file::read_small;
 
 /// The unit of times in `/proc/<pid>/stat`, the same on every architecture that containers run on.
 const TICKS_PER_SECOND: u64 = 100;
+
+/// Directories above each other in the longest path.
+const DEEPEST: usize = 2048;
 
 /// One process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +95,37 @@ pub fn mounts_of(pid: u32) -> io::Result<Namespace> {
         device: metadata.dev(),
         inode: metadata.ino(),
     })
+}
+
+/// The directory that is the top of a process's mounts, whichever it has made its root since (chroot(2)):
+/// its file system, by major and minor number, and its inode.
+///
+/// # Errors
+/// The operating system's; `FileTooLarge` where it is farther than any path is long.
+pub fn top_of(pid: u32) -> io::Result<((u32, u32), u64)> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let open = |at: BorrowedFd<'_>, path: &Path| openat(at, path, flags, Mode::empty());
+    let mut directory = open(AT_FDCWD, &path_of(pid, "root"))?;
+    let mut found = fstat(&directory)?;
+    for _ in 0..DEEPEST {
+        // A root of another process's own is none for us, who come from outside.
+        directory = open(directory.as_fd(), Path::new(".."))?;
+        let above = fstat(&directory)?;
+        if (above.st_dev, above.st_ino) == (found.st_dev, found.st_ino) {
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::unnecessary_cast,
+                reason = "their types differ between C libraries"
+            )]
+            let device = (
+                libc::major(found.st_dev) as u32,
+                libc::minor(found.st_dev) as u32,
+            );
+            return Ok((device, found.st_ino));
+        }
+        found = above;
+    }
+    Err(io::ErrorKind::FileTooLarge.into())
 }
 
 /// A file of a process's directory.

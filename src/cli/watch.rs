@@ -83,7 +83,7 @@ struct Watching {
     heart: Heart,
     outputs: Option<Outputs>,
     manager: Option<OsString>,
-    /// What was said of each container, by the key of its incident.
+    /// The matter of what was said of each container, by the key of its incident.
     said: HashMap<String, String>,
 }
 
@@ -235,22 +235,21 @@ impl Watching {
         }
         let only_changes = self.only_changes || self.config.watch.log == Log::Changes;
         let mut said = HashMap::with_capacity(sweep.containers.len());
-        let (mut good, mut bad) = (String::new(), lines::of_node(sweep));
-        if only_changes && self.said.get("") == Some(&bad) {
-            said.insert(String::new(), std::mem::take(&mut bad));
-        } else {
-            said.insert(String::new(), bad.clone());
+        let (mut good, mut bad) = (String::new(), String::new());
+        let matter = lines::matter_of_node(sweep);
+        if !only_changes || self.said.get("") != Some(&matter) {
+            bad.push_str(&lines::of_node(sweep));
         }
+        said.insert(String::new(), matter);
         for watched in &sweep.containers {
-            let key = incidents::key(watched);
-            let line = lines::of(watched);
-            if !only_changes || self.said.get(&key) != Some(&line) {
+            let (key, matter) = (incidents::key(watched), lines::matter(watched));
+            if !only_changes || self.said.get(&key) != Some(&matter) {
                 match watched.passes() {
-                    true => good.push_str(&line),
-                    false => bad.push_str(&line),
+                    true => good.push_str(&lines::of(watched)),
+                    false => bad.push_str(&lines::of(watched)),
                 }
             }
-            said.insert(key, line);
+            said.insert(key, matter);
         }
         self.said = said;
         context.out.show(&bad);

@@ -44,6 +44,26 @@ pub(super) fn of(watched: &Watched) -> String {
     )
 }
 
+/// By what it is known whether this line is another than before: of what nobody can decide, that the
+/// allowlist expired a minute longer ago is no news.
+pub(super) fn matter(watched: &Watched) -> String {
+    match is_undecided(&watched.verdict) {
+        true => watched.verdict.reason().code.to_string(),
+        false => of(watched),
+    }
+}
+
+/// The same for [`of_node`].
+pub(super) fn matter_of_node(sweep: &Sweep) -> String {
+    let undecided = sweep.undecided.as_ref().map(|reason| reason.code.as_str());
+    let troubles = sweep.troubles.iter().map(|trouble| trouble.detail.as_str());
+    undecided
+        .into_iter()
+        .chain(troubles)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
 /// What is wrong with the node itself.
 pub(super) fn of_node(sweep: &Sweep) -> String {
     let reasons = sweep.undecided.iter().chain(&sweep.troubles);
@@ -125,4 +145,31 @@ fn reason(reason: &Reason) -> Value {
         "detail": reason.detail,
         "hint": reason.hint,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{matter, matter_of_node};
+    use crate::verdict::{Reason, ReasonCode, Verdict};
+    use crate::watch::samples;
+
+    #[test]
+    fn that_an_allowlist_expired_longer_ago_is_no_news() {
+        let look = |ago: &str| {
+            let stale = Reason::new(ReasonCode::Stale, format!("it expired {ago} ago"), "");
+            let picture = samples::healthy();
+            let mut sweep = picture.sweep.as_deref().cloned().expect("there is one");
+            sweep.undecided = Some(stale.clone());
+            for container in &mut sweep.containers {
+                container.verdict = Verdict::Deny(stale.clone());
+            }
+            let mut matters: Vec<_> = sweep.containers.iter().map(matter).collect();
+            matters.push(matter_of_node(&sweep));
+            matters
+        };
+        assert_eq!(look("1 minute"), look("2 minutes"));
+        let healthy = samples::healthy().sweep;
+        let healthy = healthy.as_deref().expect("there is one");
+        assert_ne!(look("1 minute").last(), Some(&matter_of_node(healthy)));
+    }
 }

@@ -57,6 +57,9 @@ pub struct Container {
     pub init: u32,
     /// When that was started, in Unix seconds, by the kernel's word.
     pub started: u64,
+    /// The same in the kernel's clock ticks, which tell it from any other process with its number: the
+    /// seconds may be one more or less from one look to the next.
+    pub ticks: u64,
     /// The image that its record names, bound to the layers that are mounted; else why it is not.
     pub image: Result<Image, Undecided>,
     /// Its shim or conmon, from where `runtime` is to be looked at.
@@ -280,6 +283,7 @@ impl<'a> Node<'a> {
             image_name: None,
             init: inside.init.pid,
             started: self.started(&inside.init),
+            ticks: inside.init.started,
             image: Err(super::no_engine(
                 (inside.root.as_ref()).map_or_else(|| Path::new("/"), |root| &root.inside),
             )),
@@ -344,6 +348,7 @@ impl<'a> Node<'a> {
                 image_name: None,
                 init: init.pid,
                 started: self.started(init),
+                ticks: init.started,
                 image,
                 monitor: None,
                 runtime: None,

@@ -97,7 +97,7 @@ fn found(sweep: &Sweep) -> BTreeMap<String, (&Reason, Option<&Watched>)> {
 #[must_use]
 pub fn key(watched: &Watched) -> String {
     match watched.id.as_str() {
-        "" => format!("process {} {}", watched.pid, watched.started),
+        "" => format!("process {} {}", watched.pid, watched.ticks),
         id => format!("container {id}"),
     }
 }
@@ -147,6 +147,18 @@ mod tests {
         assert_eq!(told(&mut incidents, other()), failed("untrusted"));
         let gone = vec![(Event::Gone, "a".to_owned(), "untrusted".to_owned())];
         assert_eq!(told(&mut incidents, sweep(vec![container("b")])), gone);
+    }
+
+    #[test]
+    fn what_has_no_id_is_the_same_however_its_start_is_rounded() {
+        let mut incidents = Incidents::default();
+        for (started, news) in [(7, 1), (8, 0), (7, 0)] {
+            let nobodys = Watched {
+                started,
+                ..denied("", ReasonCode::NoIdentity)
+            };
+            assert_eq!(incidents.learn(&sweep(vec![nobodys]), &[]).len(), news);
+        }
     }
 
     #[test]

@@ -163,6 +163,7 @@ impl Lookout {
             manifest: identity.and_then(|identity| identity.manifest),
             pid: container.init,
             started: container.started,
+            ticks: container.ticks,
             paused: cgroup::is_frozen(container.init),
             status: judged.status,
             level: judged.level,

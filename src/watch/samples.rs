@@ -31,6 +31,7 @@ fn container(n: u8, id: &str, name: &str, image: &str) -> Watched {
         manifest: None,
         pid: 100 + u32::from(n),
         started: NOW - 60,
+        ticks: 6000,
         paused: false,
         status: Status::Trusted,
         level: 2,

@@ -69,6 +69,8 @@ pub struct Watched {
     pub pid: u32,
     /// When that was started, in Unix seconds.
     pub started: u64,
+    /// The same in the kernel's clock ticks.
+    pub ticks: u64,
     /// Whether its processes are frozen.
     pub paused: bool,
     /// vcn's status; UNKNOWN where nobody knows.
@@ -165,6 +167,7 @@ pub(super) mod tests {
             manifest: None,
             pid: 1,
             started: 1,
+            ticks: 1,
             paused: false,
             status: Status::Trusted,
             level: 0,

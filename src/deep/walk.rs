@@ -13,8 +13,10 @@ use super::tar::invalid;
 use super::{Reading, Stop};
 use crate::sys::tree::{Directory, Kind, Name, Tree};
 
-/// More than any image has.
+/// More paths than any image has.
 const MOST: usize = 4 << 20;
+/// Bytes of the names that are to be visited yet, of all directories on the way.
+const ROOM: usize = 64 << 20;
 /// Deeper than the kernel's own limit of a path lets names of one byte go.
 const DEEPEST: usize = 2048;
 /// Directories that are held open on the way; those below are opened again when they are come back to.
@@ -26,17 +28,22 @@ pub(super) fn walk(
     tree: &Tree,
     mut visit: impl FnMut(&Directory, &[u8], &Name) -> Result<bool, Stop>,
 ) -> Result<(), Stop> {
-    let mut left = MOST;
-    let mut way = vec![Level::open(tree, Vec::new(), &mut left)?];
+    let (mut room, mut visited) = (ROOM, 0);
+    let mut way = vec![Level::open(tree, Vec::new(), &mut room)?];
     loop {
         let depth = way.len();
         let Some(level) = way.last_mut() else {
             return Ok(());
         };
         let Some(name) = level.names.pop() else {
+            room += level.held;
             way.pop();
             continue;
         };
+        visited += 1;
+        if visited > MOST {
+            return Err(invalid("more paths than any image has").into());
+        }
         let directory = match level.directory.take() {
             Some(directory) => directory,
             None => open(tree, &level.path)?,
@@ -57,7 +64,7 @@ pub(super) fn walk(
         if depth >= DEEPEST {
             return Err(invalid("directories that are too deep").into());
         }
-        way.push(Level::open(tree, path, &mut left)?);
+        way.push(Level::open(tree, path, &mut room)?);
     }
 }
 
@@ -66,18 +73,22 @@ struct Level {
     path: Vec<u8>,
     directory: Option<Directory>,
     names: Vec<Name>,
+    /// What it took of the room.
+    held: usize,
 }
 
 impl Level {
-    fn open(tree: &Tree, path: Vec<u8>, left: &mut usize) -> Result<Self, Stop> {
+    fn open(tree: &Tree, path: Vec<u8>, room: &mut usize) -> Result<Self, Stop> {
         let directory = open(tree, &path)?;
-        let mut names = directory.names(*left)?;
-        *left -= names.len();
+        let mut names = directory.names(*room)?;
+        let held = names.iter().map(Name::size).sum();
+        *room = room.saturating_sub(held);
         names.sort_unstable_by(|one, other| other.name.cmp(&one.name));
         Ok(Self {
             path,
             directory: Some(directory),
             names,
+            held,
         })
     }
 }

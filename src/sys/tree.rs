@@ -192,27 +192,29 @@ impl Directory {
         }
     }
 
-    /// The names in it, in no order; an error where they are more than `most`.
+    /// The names in it, in no order; an error where they take more than `most` bytes (see [`Name::size`]).
     ///
     /// # Errors
     /// The operating system's.
     pub fn names(&self, most: usize) -> io::Result<Vec<Name>> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let again = openat(&self.descriptor, ".", flags, Mode::empty())?;
-        let mut names = Vec::new();
+        let (mut names, mut held) = (Vec::new(), 0);
         for entry in Dir::from_fd(again)?.iter() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name == b"." || name == b".." {
                 continue;
             }
-            if names.len() >= most {
-                return Err(io::Error::other("a directory has too many names"));
-            }
-            names.push(Name {
+            let name = Name {
                 name: OsStr::from_bytes(name).to_owned(),
                 kind: entry.file_type().map(Kind::of_entry),
-            });
+            };
+            held += name.size();
+            if held > most {
+                return Err(io::Error::other("a directory has too many names"));
+            }
+            names.push(name);
         }
         Ok(names)
     }
@@ -222,6 +224,14 @@ impl Directory {
         let mut path = format!("/proc/self/fd/{}/", self.descriptor.as_raw_fd()).into_bytes();
         path.extend_from_slice(name.as_bytes());
         Ok(CString::new(path)?)
+    }
+}
+
+impl Name {
+    /// The bytes that it takes in memory.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        size_of::<Self>() + self.name.len()
     }
 }
 
@@ -358,7 +368,10 @@ mod tests {
         assert_eq!(node("none"), None);
         assert_eq!(top.link(OsStr::new("link")).unwrap(), b"/etc/passwd");
         top.open(OsStr::new("link")).unwrap_err();
-        assert_eq!(top.names(4).unwrap().len(), 4);
-        top.names(3).unwrap_err();
+        let names = top.names(usize::MAX).unwrap();
+        assert_eq!(names.len(), 4);
+        let size = names.iter().map(super::Name::size).sum();
+        assert_eq!(top.names(size).unwrap().len(), 4);
+        top.names(size - 1).unwrap_err();
     }
 }

@@ -72,7 +72,9 @@ impl Scene {
         let trusted = start(&daemon, "web", "good:1");
         let untrusted = start(&daemon, "worm", "bad:1");
         start(&daemon, "relic", "old:1");
-        // What nobody notarized comes in while the gate is not there: it came around it.
+        // What nobody notarized comes in while the gate is not there: it came around it, as the record
+        // goes back well before it.
+        std::thread::sleep(Duration::from_secs(5));
         daemon.ungated();
         start(&daemon, "stranger", "new:1");
         daemon.gated_by(&node.config());

@@ -472,6 +472,8 @@ fn a_container_that_came_round_the_gate_is_an_alert_until_it_is_gone() {
     site.reload_dockerd();
     let open = site.ask();
     open.finds("docker-runtimes", "danger", "--runtime=kata");
+    // The record goes back well before what comes now.
+    std::thread::sleep(std::time::Duration::from_secs(5));
     site.sh(&format!(
         "docker run -d --network=none --runtime=kata --name round {SLEEP}"
     ))

@@ -217,11 +217,13 @@ fn read_all(file: File, metadata: &Metadata, cap: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// The operating system's. After an error `path` is still what it was.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    remove_leftovers(path);
     put(path, |temporary| write_new(temporary, bytes, mode))?;
     sync_directory(path.parent().unwrap_or_else(|| Path::new(".")))
 }
 
-/// Replaces `path` atomically, without waiting for a disk: for what need not outlive the machine's run.
+/// Replaces `path` atomically, without waiting for a disk: for what need not outlive the machine's run. It
+/// looks for no leftovers: a start may be waiting.
 ///
 /// # Errors
 /// As [`replace`].
@@ -233,7 +235,6 @@ pub fn replace_volatile(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> 
 
 fn put(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let temporary = temporary_beside(path)?;
-    remove_leftovers(path);
     let written = write(&temporary).and_then(|()| std::fs::rename(&temporary, path));
     // Best effort: the error that matters is the first one.
     written.inspect_err(|_| drop(std::fs::remove_file(&temporary)))

@@ -11,7 +11,7 @@ use markup::{Page, Shown};
 use super::decisions::Refusal;
 use super::picture::Picture;
 use super::problems::{Problem, Severity, problems};
-use super::sweep::{Entered, Sweep, Watched};
+use super::sweep::{Entered, Watched};
 use crate::policy::freshness::duration;
 use crate::sys::clock::rfc3339;
 
@@ -103,7 +103,8 @@ impl Page {
                 "Started",
                 "Why",
             ],
-            ordered(sweep)
+            sweep
+                .worst_first()
                 .into_iter()
                 .take(MAX_ROWS)
                 .map(|found| row(found, picture.now)),
@@ -230,13 +231,6 @@ impl Page {
             env!("CARGO_PKG_VERSION")
         ));
     }
-}
-
-/// What must not run comes first, then what nobody knows the beginning of.
-fn ordered(sweep: &Sweep) -> Vec<&Watched> {
-    let mut containers: Vec<_> = sweep.containers.iter().collect();
-    containers.sort_by_key(|found| (found.passes(), found.entered != Entered::Around));
-    containers
 }
 
 fn row(container: &Watched, now: u64) -> [String; 7] {

@@ -136,6 +136,14 @@ impl Watched {
 }
 
 impl Sweep {
+    /// What must not run comes first, then what came around the gate.
+    #[must_use]
+    pub fn worst_first(&self) -> Vec<&Watched> {
+        let mut containers: Vec<_> = self.containers.iter().collect();
+        containers.sort_by_key(|found| (found.passes(), found.entered != Entered::Around));
+        containers
+    }
+
     /// Whether everything that runs passes, and everything could be looked at.
     #[must_use]
     pub fn is_clean(&self) -> bool {

@@ -110,8 +110,7 @@ impl Frame {
         let heading = ["MAY RUN", "STATUS", "CONTAINER", "ENGINE", "IMAGE"].map(str::to_owned);
         self.row(&heading, wide, None);
         let room = room.saturating_sub(2);
-        let mut containers: Vec<_> = sweep.containers.iter().collect();
-        containers.sort_by_key(|found| (found.passes(), found.entered != Entered::Around));
+        let containers = sweep.worst_first();
         let fits = if containers.len() > room {
             room.saturating_sub(1)
         } else {

@@ -36,15 +36,7 @@ fn the_mode_is_written_beside_the_configuration_and_applied_at_once() {
     assert!(text.ends_with("\nmode = \"audit\"\n"), "{text}");
     mode(&["enforce"]).exits(14);
 
-    machine
-        .vcn(&[
-            "ledger",
-            "init",
-            "/srv/ledger",
-            "--origin",
-            "ledger.test/vcn",
-        ])
-        .ok();
+    machine.init_ledger();
     machine.vcn(&["enroll", "/srv/ledger"]).ok();
     let shown = mode(&[]).json();
     assert_eq!(
@@ -295,15 +287,7 @@ fn a_baseline_notarizes_what_runs_and_what_is_stored_and_overrides_nobody() {
 fn followed(scratch: &Scratch) -> Machine {
     let machine = Machine::of_host(scratch);
     machine.dockerd();
-    machine
-        .vcn(&[
-            "ledger",
-            "init",
-            "/srv/ledger",
-            "--origin",
-            "ledger.test/vcn",
-        ])
-        .ok();
+    machine.init_ledger();
     machine.vcn(&["mode", "audit"]).ok();
     machine.vcn(&["enroll", "/srv/ledger"]).ok();
     machine

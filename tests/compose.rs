@@ -60,15 +60,7 @@ fn build_and_up_as_printed_watches_without_a_socket_once_it_is_notarized_itself(
     let machine = Machine::of_host(&scratch);
     let web = free();
     fs::copy(static_binary(), machine.path("/usr/bin/vcn-hook")).unwrap();
-    machine
-        .vcn(&[
-            "ledger",
-            "init",
-            "/srv/ledger",
-            "--origin",
-            "ledger.test/vcn",
-        ])
-        .ok();
+    machine.init_ledger();
     machine.vcn(&["enroll", "/srv/ledger"]).ok();
     machine.write(
         "/etc/vcn-hook/conf.d/60-test.toml",

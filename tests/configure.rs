@@ -101,15 +101,7 @@ impl Site {
         machine
             .sh("for file in /usr/sbin/runc /usr/bin/crun; do cp -a $file $file.new && mv $file.new $file; done")
             .ok();
-        machine
-            .vcn(&[
-                "ledger",
-                "init",
-                "/srv/ledger",
-                "--origin",
-                "ledger.test/vcn",
-            ])
-            .ok();
+        machine.init_ledger();
         machine.vcn(&["enroll", "/srv/ledger"]).ok();
         let archive = "/var/lib/good.tar";
         machine.write(archive, good().archive());

@@ -18,11 +18,11 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::command::{Ran, command, run, sh};
+use support::containerd::containerd;
 use support::daemon::Daemon;
 use support::image::Image;
 use support::machine::Machine;
@@ -913,40 +913,4 @@ fn containerd_layers_are_compared_with_the_blobs_that_were_pulled() {
     assert!(ran.err.contains("no longer has its blob"), "{ran:?}");
     fs::write(&layer, bytes).unwrap();
     deep(&admin, "docker://many:1", &["--again"]).exits(0);
-}
-
-/// A private containerd, whose client works in Docker's namespace.
-fn containerd(scratch: &Scratch) -> (PathBuf, impl Fn(&[&str]) -> Ran) {
-    let base = scratch.folder("containerd");
-    let (root, address) = (base.join("root"), base.join("c.sock"));
-    let config = base.join("config.toml");
-    let text = format!(
-        "version = 2\nroot = {root:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
-         [grpc]\naddress = {address:?}\n",
-        base.join("state"),
-    );
-    fs::write(&config, text).unwrap();
-    let log = fs::File::create(base.join("log")).unwrap();
-    let child = Command::new(program("containerd"))
-        .arg("--config")
-        .arg(&config)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    scratch.adopt("containerd", child);
-    let ctr = move |args: &[&str]| {
-        let address = address.to_str().unwrap();
-        let mut client = command(program("ctr"), ["-a", address, "-n", "moby"]);
-        client.args(args);
-        run(client)
-    };
-    let begun = Instant::now();
-    while ctr(&["version"]).code != 0 {
-        let log = || fs::read_to_string(base.join("log")).unwrap_or_default();
-        assert!(begun.elapsed() < Duration::from_secs(30), "{}", log());
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    (root, ctr)
 }

@@ -17,37 +17,13 @@ use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, OnceLock};
 use support::command::{Ran, command, run, sh};
-use support::daemon::Daemon;
 use support::image::{EVIL, Image, SAYS};
 use support::ledger;
 use support::node::Node;
 use support::registry::Registry;
-use support::scratch::Scratch;
+use support::stage::{Stage, stage};
 use support::{binary, program};
-
-/// What all cases share; only one of them uses the daemon at a time.
-struct Stage {
-    scratch: Scratch,
-    daemon: Daemon,
-}
-
-fn stage() -> MutexGuard<'static, Stage> {
-    static STAGE: OnceLock<Mutex<Stage>> = OnceLock::new();
-    let stage = STAGE.get_or_init(|| {
-        let scratch = Scratch::new("docker");
-        let daemon = Daemon::start(&scratch);
-        Mutex::new(Stage { scratch, daemon })
-    });
-    // A case that failed says nothing about the next one.
-    let stage = stage
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    stage.daemon.ungated();
-    stage.daemon.clear();
-    stage
-}
 
 impl Stage {
     /// A node that knows no image yet, and whose gate judges from now on.
@@ -110,7 +86,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 
 #[test]
 fn without_a_gate_everything_starts() {
-    let stage = stage();
+    let stage = stage("docker");
     let app = Image::app("plain:1");
     app.load(&stage.daemon);
     let other = app.with_other_config("plain:other");
@@ -122,7 +98,7 @@ fn without_a_gate_everything_starts() {
 
 #[test]
 fn a_notarized_image_starts_and_an_unknown_one_does_not() {
-    let stage = stage();
+    let stage = stage("docker");
     let (node, _) = stage.node_with_app("known", "known:1");
     allowed(stage.daemon.run(&["known:1"]), &node);
     allowed(stage.daemon.run(&["--init", "known:1"]), &node);
@@ -138,7 +114,7 @@ fn a_notarized_image_starts_and_an_unknown_one_does_not() {
 
 #[test]
 fn a_pulled_image_is_the_image_that_was_notarized_elsewhere() {
-    let stage = stage();
+    let stage = stage("docker");
     let registry = Registry::start(&stage.scratch);
     let app = Image::app("pulled:1");
     app.load(&stage.daemon);
@@ -156,7 +132,7 @@ fn a_pulled_image_is_the_image_that_was_notarized_elsewhere() {
 
 #[test]
 fn eighty_one_layers_are_bound_although_the_kernel_names_them_relatively() {
-    let stage = stage();
+    let stage = stage("docker");
     let app = Image::app("layers:81").with_layers(81);
     app.load(&stage.daemon);
     let node = stage.node("layers");
@@ -172,7 +148,7 @@ fn eighty_one_layers_are_bound_although_the_kernel_names_them_relatively() {
 
 #[test]
 fn untrusted_and_unsupported_images_are_refused_until_they_are_notarized_again() {
-    let stage = stage();
+    let stage = stage("docker");
     let (node, app) = stage.node_with_app("withdrawn", "withdrawn:1");
     for (verb, code) in [("untrust", "untrusted"), ("unsupport", "unsupported")] {
         node.vcn(&[verb, "docker://withdrawn:1"]).ok();
@@ -185,7 +161,7 @@ fn untrusted_and_unsupported_images_are_refused_until_they_are_notarized_again()
 
 #[test]
 fn the_same_layers_under_another_config_are_another_image() {
-    let stage = stage();
+    let stage = stage("docker");
     let (node, app) = stage.node_with_app("config", "config:1");
     let other = app.with_other_config("config:other");
     other.load(&stage.daemon);
@@ -200,7 +176,7 @@ fn the_same_layers_under_another_config_are_another_image() {
 
 #[test]
 fn a_container_is_judged_by_its_own_image_wherever_the_tag_moves() {
-    let stage = stage();
+    let stage = stage("docker");
     let (node, app) = stage.node_with_app("moved", "moved:1");
     let stranger = Image::saying("moved:stranger", EVIL);
     stranger.load(&stage.daemon);
@@ -225,7 +201,7 @@ fn a_container_is_judged_by_its_own_image_wherever_the_tag_moves() {
 
 #[test]
 fn files_copied_in_before_the_first_start_are_refused() {
-    let stage = stage();
+    let stage = stage("docker");
     let (node, app) = stage.node_with_app("pristine", "pristine:1");
     let evil = foreign_code(&node);
     let container = stage.daemon.create(&["pristine:1"]);
@@ -240,7 +216,7 @@ fn files_copied_in_before_the_first_start_are_refused() {
 
 #[test]
 fn code_copied_in_between_stop_and_start_is_seen_or_refused() {
-    let stage = stage();
+    let stage = stage("docker");
     let (node, app) = stage.node_with_app("upper", "upper:1");
     let evil = foreign_code(&node);
     let container = stage.daemon.create(&["upper:1"]);
@@ -269,7 +245,7 @@ fn code_copied_in_between_stop_and_start_is_seen_or_refused() {
 
 #[test]
 fn an_ordinary_container_that_wrote_to_its_root_starts_again() {
-    let stage = stage();
+    let stage = stage("docker");
     let (node, _) = stage.node_with_app("wrote", "wrote:1");
     let writes = "echo x > /data/x; echo y >> /etc/app.conf; /bin/app";
     let container = stage
@@ -299,7 +275,7 @@ fn an_ordinary_container_that_wrote_to_its_root_starts_again() {
 
 #[test]
 fn an_old_container_is_refused_once_its_image_is_untrusted() {
-    let stage = stage();
+    let stage = stage("docker");
     let (node, app) = stage.node_with_app("old", "old:1");
     let container = stage.daemon.create(&["old:1"]);
     allowed(stage.daemon.docker(&["start", "-a", &container]), &node);
@@ -315,7 +291,7 @@ fn an_old_container_is_refused_once_its_image_is_untrusted() {
 
 #[test]
 fn what_is_no_start_passes_through_untouched() {
-    let stage = stage();
+    let stage = stage("docker");
     let (node, _) = stage.node_with_app("through", "through:1");
     let container = stage
         .daemon
@@ -354,7 +330,7 @@ fn what_is_no_start_passes_through_untouched() {
 
 #[test]
 fn a_mount_over_the_entry_point_is_refused_however_it_is_named() {
-    let stage = stage();
+    let stage = stage("docker");
     let (node, app) = stage.node_with_app("mounts", "mounts:1");
     let evil = foreign_code(&node);
     for destination in ["/bin/app", "/usr/bin/app", "/opt/current/app"] {
@@ -375,7 +351,7 @@ fn a_mount_over_the_entry_point_is_refused_however_it_is_named() {
 
 #[test]
 fn a_mount_that_root_permitted_by_its_source_is_let_through() {
-    let stage = stage();
+    let stage = stage("docker");
     let (node, app) = stage.node_with_app("permitted", "permitted:1");
     let evil = foreign_code(&node);
     let mount = format!("{evil}:/bin/app:ro");
@@ -395,7 +371,7 @@ fn a_mount_that_root_permitted_by_its_source_is_let_through() {
 
 #[test]
 fn a_writable_mount_of_the_engines_or_the_gates_state_is_refused() {
-    let stage = stage();
+    let stage = stage("docker");
     let (node, app) = stage.node_with_app("state-mount", "state-mount:1");
     let root = stage.daemon.root();
     let alias = node.base().join("alias");
@@ -420,7 +396,7 @@ fn a_writable_mount_of_the_engines_or_the_gates_state_is_refused() {
 
 #[test]
 fn where_the_process_must_be_the_images_init_is_no_other_and_a_variable_is() {
-    let stage = stage();
+    let stage = stage("docker");
     let (node, app) = stage.node_with_app("process", "process:1");
     node.configure("[process]\npolicy = \"deny\"\n");
     node.apply();
@@ -446,7 +422,7 @@ fn where_the_process_must_be_the_images_init_is_no_other_and_a_variable_is() {
 
 #[test]
 fn a_typo_in_the_configuration_never_stops_a_start() {
-    let stage = stage();
+    let stage = stage("docker");
     let (node, app) = stage.node_with_app("typo", "typo:1");
     node.configure("[upper]\nchangd = \"deny\"\n");
     let ran = node.vcn(&["apply"]).exits(14);
@@ -469,7 +445,7 @@ fn a_typo_in_the_configuration_never_stops_a_start() {
 
 #[test]
 fn audit_mode_records_what_it_would_have_refused_and_lets_it_start() {
-    let stage = stage();
+    let stage = stage("docker");
     let node = stage.node("audit");
     node.configure("mode = \"audit\"\n");
     node.sync();
@@ -485,7 +461,7 @@ fn audit_mode_records_what_it_would_have_refused_and_lets_it_start() {
 
 #[test]
 fn the_floor_starts_what_the_ledger_has_no_word_about_and_nothing_else() {
-    let stage = stage();
+    let stage = stage("docker");
     let (node, app) = stage.node_with_app("floor", "floor:1");
     let pause = Image::saying("floor:pause", SAYS).with_other_config("floor:pause");
     pause.load(&stage.daemon);
@@ -515,7 +491,7 @@ fn the_floor_starts_what_the_ledger_has_no_word_about_and_nothing_else() {
 
 #[test]
 fn a_day_without_a_signature_stops_starts_and_a_new_signature_brings_them_back() {
-    let stage = stage();
+    let stage = stage("docker");
     let (node, app) = stage.node_with_app("stale", "stale:1");
     let installed = node.state().join("allowlist/note");
     ledger::age(&installed, &node, 23);
@@ -536,7 +512,7 @@ fn a_day_without_a_signature_stops_starts_and_a_new_signature_brings_them_back()
 
 #[test]
 fn an_allowlist_from_before_one_that_was_seen_is_refused() {
-    let stage = stage();
+    let stage = stage("docker");
     let (node, app) = stage.node_with_app("rolled", "rolled:1");
     let old = node.base().join("old");
     sh(
@@ -569,7 +545,7 @@ fn an_allowlist_from_before_one_that_was_seen_is_refused() {
 
 #[test]
 fn the_start_path_touches_no_socket_but_the_journals_and_makes_no_process() {
-    let stage = stage();
+    let stage = stage("docker");
     let (node, _) = stage.node_with_app("strace", "strace:1");
     let trace = node.base().join("trace");
     let calls = "trace=%network,execve,clone,clone3,fork,vfork";
@@ -604,7 +580,7 @@ fn the_start_path_touches_no_socket_but_the_journals_and_makes_no_process() {
 
 #[test]
 fn under_the_name_runc_no_option_of_ours_is_known_and_the_rest_is_runcs() {
-    let stage = stage();
+    let stage = stage("docker");
     let node = stage.node("link");
     let link = node.base().join("runc");
     symlink(binary(), &link).unwrap();
@@ -633,7 +609,7 @@ fn under_the_name_runc_no_option_of_ours_is_known_and_the_rest_is_runcs() {
 
 #[test]
 fn people_are_told_what_the_gate_decided() {
-    let stage = stage();
+    let stage = stage("docker");
     let (node, app) = stage.node_with_app("people", "people:1");
     let stranger = Image::saying("people:stranger", EVIL);
     stranger.load(&stage.daemon);
@@ -672,7 +648,7 @@ fn people_are_told_what_the_gate_decided() {
 
 #[test]
 fn vcns_own_command_lines_work_word_for_word() {
-    let stage = stage();
+    let stage = stage("docker");
     let app = Image::app("hello-world:latest");
     app.load(&stage.daemon);
     let node = stage.node("vcn");
@@ -701,7 +677,7 @@ fn vcns_own_command_lines_work_word_for_word() {
 #[test]
 fn a_member_of_group_docker_verifies_through_the_engines_api() {
     const NOBODY: &str = "65534";
-    let stage = stage();
+    let stage = stage("docker");
     let (node, _) = stage.node_with_app("group", "group:1");
     let socket = stage.daemon.socket().to_str().unwrap();
     sh("chgrp", &["54321", socket]).ok();

@@ -13,37 +13,15 @@ mod support;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 use support::command::{Ran, sh};
-use support::daemon::Daemon;
 use support::image::{EVIL, Image, SAYS};
 use support::ledger;
 use support::node::Node;
-use support::scratch::Scratch;
+use support::stage::{Stage, stage};
 use vcn_hook::sys::clock;
 use vcn_hook::trust::exemption::Exemption;
 use vcn_hook::trust::keys::SecretKey;
-
-struct Stage {
-    scratch: Scratch,
-    daemon: Daemon,
-}
-
-fn stage() -> MutexGuard<'static, Stage> {
-    static STAGE: OnceLock<Mutex<Stage>> = OnceLock::new();
-    let stage = STAGE.get_or_init(|| {
-        let scratch = Scratch::new("exempt");
-        let daemon = Daemon::start(&scratch);
-        Mutex::new(Stage { scratch, daemon })
-    });
-    let stage = stage
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    stage.daemon.ungated();
-    stage.daemon.clear();
-    stage
-}
 
 impl Stage {
     /// A node of its own, and an image that nobody notarized.
@@ -139,7 +117,7 @@ fn install(node: &Node, path: &Path) -> Ran {
 
 #[test]
 fn an_unknown_image_starts_by_exemption_with_a_warning_until_it_ends() {
-    let stage = stage();
+    let stage = stage("exempt");
     let (node, image) = stage.node_and_stranger("glass");
     refused(&stage.daemon.run(&["glass:1"]), &node, "unknown");
 
@@ -206,7 +184,7 @@ fn an_unknown_image_starts_by_exemption_with_a_warning_until_it_ends() {
 
 #[test]
 fn no_word_no_rule_and_no_binding_is_overridden() {
-    let stage = stage();
+    let stage = stage("exempt");
     let (node, image) = stage.node_and_stranger("firm");
     break_glass(&node, &image, &[]).ok();
 
@@ -249,7 +227,7 @@ fn no_word_no_rule_and_no_binding_is_overridden() {
 
 #[test]
 fn a_stale_allowlist_is_overridden_and_a_missing_one_is_not() {
-    let stage = stage();
+    let stage = stage("exempt");
     let (node, image) = stage.node_and_stranger("old");
     node.notarize("docker://old:1");
     ledger::age(&node.state().join("allowlist/note"), &node, 25);
@@ -266,7 +244,7 @@ fn a_stale_allowlist_is_overridden_and_a_missing_one_is_not() {
 
 #[test]
 fn it_takes_as_many_keys_as_the_trust_root_says() {
-    let stage = stage();
+    let stage = stage("exempt");
     let (node, image) = stage.node_and_stranger("two");
     let ann = node.vcn(&["-o", "json", "keygen", "ann"]).json()["key"].clone();
     let next = node.base().join("next.txt");
@@ -344,7 +322,7 @@ fn it_takes_as_many_keys_as_the_trust_root_says() {
 
 #[test]
 fn a_strange_file_is_told_and_stops_nothing() {
-    let stage = stage();
+    let stage = stage("exempt");
     let (node, image) = stage.node_and_stranger("junk");
     let config = image.id().parse().unwrap();
     let exempt_key = || [ledger::key(&node, "exempt")];

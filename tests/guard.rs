@@ -12,34 +12,13 @@ mod support;
 
 use serde_json::Value;
 use std::fs;
-use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 use support::command::{Ran, sh};
 use support::daemon::Daemon;
 use support::image::{Image, script};
 use support::node::Node;
-use support::scratch::Scratch;
+use support::stage::{Stage, stage};
 use vcn_hook::sys::clock;
-
-struct Stage {
-    scratch: Scratch,
-    daemon: Daemon,
-}
-
-fn stage() -> MutexGuard<'static, Stage> {
-    static STAGE: OnceLock<Mutex<Stage>> = OnceLock::new();
-    let stage = STAGE.get_or_init(|| {
-        let scratch = Scratch::new("guard");
-        let daemon = Daemon::start(&scratch);
-        Mutex::new(Stage { scratch, daemon })
-    });
-    let stage = stage
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    stage.daemon.ungated();
-    stage.daemon.clear();
-    stage
-}
 
 /// A node, and the images of its containers, each notarized and running.
 struct Fleet<'a> {
@@ -155,7 +134,7 @@ fn quorum_of_two(text: String) -> String {
 
 #[test]
 fn many_lapses_at_once_are_held_until_the_word_is_back_or_somebody_lets_go() {
-    let stage = stage();
+    let stage = stage("guard");
     let fleet = stage.fleet("quorum", 4, &[]);
     // Whoever has the socket has it run round the gate; nobody ever vouched for it.
     let mut stranger = Image::app("quorum:stranger");
@@ -255,7 +234,7 @@ fn many_lapses_at_once_are_held_until_the_word_is_back_or_somebody_lets_go() {
 
 #[test]
 fn a_few_lapses_are_named_and_not_held() {
-    let stage = stage();
+    let stage = stage("guard");
     let end = clock::now() + 40;
     let until = clock::rfc3339(end);
     let fleet = stage.fleet("few", 2, &["--not-after", &until]);
@@ -294,7 +273,7 @@ fn a_few_lapses_are_named_and_not_held() {
 
 #[test]
 fn nothing_is_held_that_was_revoked_or_while_the_allowlist_is_stale() {
-    let stage = stage();
+    let stage = stage("guard");
     let fleet = stage.fleet("firm", 3, &[]);
     let key = fleet.node.vcn(&["-o", "json", "trust", "show"]).json()["text"].clone();
     let line = key
@@ -345,7 +324,7 @@ fn nothing_is_held_that_was_revoked_or_while_the_allowlist_is_stale() {
 
 #[test]
 fn after_apply_an_older_allowlist_is_rolled_back_whoever_synced() {
-    let stage = stage();
+    let stage = stage("guard");
     let fleet = stage.fleet("mark", 1, &[]);
     let state = fleet.node.state();
     let (allowlist, older) = (state.join("allowlist"), fleet.node.base().join("older"));

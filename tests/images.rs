@@ -16,11 +16,11 @@ mod support;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use support::command::{Ran, command, run, sh};
+use support::command::{command, run, sh};
+use support::containerd::containerd;
 use support::daemon::Daemon;
 use support::image::{Image, hex};
 use support::program;
@@ -207,46 +207,6 @@ fn a_changed_config(daemon: &Daemon, app: &Image, roots: &[PathBuf]) {
         "{refused}"
     );
     fs::write(path, config).unwrap();
-}
-
-/// A private containerd; returns its root and a client for it.
-fn containerd(scratch: &Scratch) -> (PathBuf, impl Fn(&[&str]) -> Ran + Sync) {
-    let base = scratch.folder("containerd");
-    let (root, address) = (base.join("root"), base.join("c.sock"));
-    let config = base.join("config.toml");
-    let text = format!(
-        "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
-         [grpc]\naddress = {:?}\n",
-        root,
-        base.join("state"),
-        address
-    );
-    fs::write(&config, text).unwrap();
-    let log = fs::File::create(base.join("log")).unwrap();
-    let child = Command::new(program("containerd"))
-        .arg("--config")
-        .arg(&config)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    scratch.adopt("containerd", child);
-    let ctr = move |args: &[&str]| {
-        let mut client = command(
-            program("ctr"),
-            ["-a", address.to_str().unwrap(), "-n", "moby"],
-        );
-        client.args(args);
-        run(client)
-    };
-    let begun = Instant::now();
-    while ctr(&["version"]).code != 0 {
-        let log = || fs::read_to_string(base.join("log")).unwrap_or_default();
-        assert!(begun.elapsed() < Duration::from_secs(30), "{}", log());
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    (root, ctr)
 }
 
 #[test]

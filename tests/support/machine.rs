@@ -81,6 +81,19 @@ impl Machine {
         Self::of(scratch, Path::new("/"))
     }
 
+    /// Makes a ledger in /srv/ledger.
+    #[track_caller]
+    pub fn init_ledger(&self) {
+        let words = [
+            "ledger",
+            "init",
+            "/srv/ledger",
+            "--origin",
+            "ledger.test/vcn",
+        ];
+        self.vcn(&words).ok();
+    }
+
     /// A machine with the files below `root`, such as a debootstrapped one.
     ///
     /// # Panics

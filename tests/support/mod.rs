@@ -21,6 +21,7 @@ pub mod booted;
 pub mod bundle;
 pub mod burst;
 pub mod command;
+pub mod containerd;
 pub mod daemon;
 pub mod image;
 pub mod ledger;
@@ -33,6 +34,7 @@ pub mod registry;
 pub mod scratch;
 pub mod server;
 pub mod snapshot;
+pub mod stage;
 pub mod telemetry;
 pub mod watching;
 

@@ -39,12 +39,14 @@ check: ## Format, lints, unit tests, architecture; no root, under two minutes
 	cargo test --locked --lib --test architecture
 
 .PHONY: fuzz-smoke
-fuzz-smoke: ## Fuzz each parser of outside bytes for ten seconds; stable Rust, no root
+fuzz-smoke: ## Fuzz each parser of outside bytes for ten seconds; stable Rust, no root; FUZZ_SEED= repeats a run
 	@tests/install-needs.sh fuzz
 	cd fuzz && $(FUZZ_ENV) cargo build --locked --release
-	$(FUZZ) smoke
+	$(FUZZ) smoke $(addprefix --seed=,$(FUZZ_SEED))
 
 .PHONY: test
+# One seed, so that what fails here is what a change broke; what is new is for runs of fuzz-smoke itself.
+test: FUZZ_SEED ?= 1
 test: build fuzz-smoke ## Everything, on real engines; needs root, installs what it lacks
 	@tests/install-needs.sh test
 	cargo test --locked --doc

@@ -58,6 +58,32 @@ pub fn parse_rfc3339(text: &str) -> Option<u64> {
     (rfc3339(seconds) == text).then_some(seconds)
 }
 
+/// Reads a time as Go writes it in JSON: RFC 3339 with any fraction and any zone, to the second.
+///
+/// What Go writes for a time that never was is none, as is all before 1970.
+#[must_use]
+pub fn parse_go_time(text: &str) -> Option<u64> {
+    let (second, rest) = text.split_at_checked("2006-01-02T15:04:05".len())?;
+    let seconds = parse_rfc3339(&format!("{second}Z"))?;
+    let zone = match rest.strip_prefix('.') {
+        Some(fraction) => {
+            let zone = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
+            (zone.len() < fraction.len()).then_some(zone)?
+        }
+        None => rest,
+    };
+    if zone == "Z" {
+        return Some(seconds);
+    }
+    let (sign, hours) = zone.split_at_checked(1)?;
+    let ahead = parse_rfc3339(&format!("1970-01-01T{hours}:00Z"))?;
+    match sign {
+        "+" => seconds.checked_sub(ahead),
+        "-" => Some(seconds + ahead),
+        _ => None,
+    }
+}
+
 /// Writes Unix seconds as HTTP has them (RFC 9110, 5.6.7).
 #[must_use]
 pub fn http_date(seconds: u64) -> String {
@@ -96,7 +122,7 @@ fn date(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::{http_date, parse_rfc3339, rfc3339};
+    use super::{http_date, parse_go_time, parse_rfc3339, rfc3339};
 
     #[test]
     fn writes_dates_as_http_has_them() {
@@ -133,6 +159,35 @@ mod tests {
             "0000-00-00T00:00:00Z",
         ] {
             assert_eq!(parse_rfc3339(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_times_as_go_writes_them() {
+        let noon = parse_rfc3339("2026-11-22T12:00:00Z");
+        for text in [
+            "2026-11-22T12:00:00Z",
+            "2026-11-22T12:00:00.540777881Z",
+            "2026-11-22T13:00:00.5+01:00",
+            "2026-11-22T02:30:00-09:30",
+        ] {
+            assert_eq!(parse_go_time(text), noon, "{text}");
+        }
+        for text in [
+            "",
+            "0001-01-01T00:00:00Z",
+            "0001-01-01T00:00:00Z2026-11-22T12:00:00Z",
+            "2026-11-22T12:00:00",
+            "2026-11-22T12:00:00.Z",
+            "2026-11-22T12:00:00.5",
+            "2026-11-22T12:00:00+01:60",
+            "2026-11-22T12:00:00+24:00",
+            "2026-11-22T12:00:00+0a:00",
+            "2026-11-22T12:00:00Zé",
+            "2026-11-22T12:00:0é",
+            "1970-01-01T00:00:00+01:00",
+        ] {
+            assert_eq!(parse_go_time(text), None, "{text}");
         }
     }
 }

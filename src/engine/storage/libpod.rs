@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::engine::bolt::{BoltError, Db, Tx};
-
-/// What Go writes for a time that never was.
-const NEVER: &str = "0001-01-01T00:00:00Z";
+use crate::sys::clock::parse_go_time;
 
 /// Where Podman keeps what a reboot may take, unless it is told otherwise.
 const RUN_ROOT: &str = "/run/containers/storage";
@@ -54,7 +52,7 @@ fn read(path: &Path, id: &str) -> Result<Option<Vec<u8>>, BoltError> {
 #[must_use]
 pub fn parse(bytes: &[u8], id: &str) -> State {
     let record: Record = serde_json::from_slice(bytes).unwrap_or_default();
-    let started = !record.started_time.is_empty() && record.started_time != NEVER;
+    let started = parse_go_time(&record.started_time).is_some();
     let suffix = Path::new("overlay-containers").join(id).join("userdata");
     let run_root = record
         .run_dir
@@ -86,6 +84,11 @@ mod tests {
             (
                 r#"{"state":2,"startedTime":"2026-11-22T01:04:58.540777881Z"}"#,
                 true,
+                run("/run/containers/storage"),
+            ),
+            (
+                r#"{"startedTime":"0001-01-01T00:00:00Z2024-02-29T12:34:56.7Z"}"#,
+                false,
                 run("/run/containers/storage"),
             ),
             (

@@ -53,7 +53,7 @@ test: build fuzz-smoke ## Everything, on real engines; needs root, installs what
 	cargo test --locked --no-fail-fast --tests
 
 .PHONY: bench
-bench: build ## Measure, print the ratios, write docs/performance.md; FIGURES="decision gate append start at-once deep sweep size" for some
+bench: build ## Measure, print the ratios, write docs/performance.md; FIGURES="decision gate append start at-once deep sweep hour size" for some
 	@tests/install-needs.sh bench
 	cargo build --locked --release --target $(TARGET) --examples
 	cargo bench --locked --profile dev --bench figures

@@ -572,6 +572,44 @@ fn a_layer_that_was_changed_on_disk_is_told_once_and_once_when_it_is_whole_again
 }
 
 #[test]
+fn a_layer_that_nobody_can_compare_is_counted_and_called_neither_intact_nor_changed() {
+    let stage = stage();
+    let tag = "counted:1";
+    let top = support::image::Node::File(b"on top".to_vec(), 0o644);
+    let node = stage.node("counted", &Image::app(tag).with_layer(&[("data/top", top)]));
+    let textfile = node.base().join("vcn-hook.prom");
+    node.configure(&format!(
+        "[watch]\ninterval = 3600\ntextfile = {textfile:?}\n"
+    ));
+    let id = stage.docker("web", tag);
+    let format = "{{range .RootFS.Layers}}{{.}}\n{{end}}";
+    let layers = stage.daemon.docker(&["inspect", "--format", format, tag]);
+    let layers = layers.ok();
+    let records = stage.daemon.root().join("image/overlay2/layerdb/sha256");
+    let mut records = fs::read_dir(records).unwrap();
+    let top = records.find_map(|record| {
+        let record = record.unwrap().path();
+        let diff = fs::read_to_string(record.join("diff")).unwrap();
+        layers
+            .ends_with(&diff)
+            .then(|| record.join("tar-split.json.gz"))
+    });
+    fs::remove_file(top.unwrap()).unwrap();
+    let watching = Watching::start(&node, &stage.path(), &[]);
+    let intact = layers.lines().count() - 1;
+    wait_until("count of what was read", || {
+        watching.look_again(&id);
+        let metrics = fs::read_to_string(&textfile).unwrap();
+        let counts = |name: &str, count: usize| metrics.contains(&format!("{name} {count}\n"));
+        counts("vcn_hook_layers{found=\"intact\"}", intact)
+            && counts("vcn_hook_layers{found=\"differing\"}", 0)
+            && counts("vcn_hook_layers{found=\"undecidable\"}", 1)
+            && counts("vcn_hook_images_unread", 0)
+    });
+    watching.end();
+}
+
+#[test]
 fn an_engine_whose_disk_hangs_delays_no_other() {
     let stage = stage();
     let tag = "hangs:1";
@@ -606,7 +644,10 @@ fn what_the_slow_lane_waits_for_neither_a_look_nor_the_end_waits_for() {
     let folder = support::image::Node::Folder;
     let image = Image::app(tag).with_layer(&[("data/waits", folder)]);
     let node = stage.node("waits", &image);
-    node.configure("[watch]\ninterval = 3600\n");
+    let textfile = node.base().join("vcn-hook.prom");
+    node.configure(&format!(
+        "[watch]\ninterval = 3600\ntextfile = {textfile:?}\n"
+    ));
     let id = stage.docker("web", tag);
     let layers = fs::read_dir(stage.daemon.root().join("overlay2")).unwrap();
     let mut layers = layers.map(|layer| layer.unwrap().path().join("diff/data/waits"));
@@ -620,6 +661,10 @@ fn what_the_slow_lane_waits_for_neither_a_look_nor_the_end_waits_for() {
     watching.look_again(&id);
     watching.look_again(&id);
     assert!(watching.waits_in("layers").contains("fuse"));
+    wait_until("word that it is not read", || {
+        let metrics = fs::read_to_string(&textfile).unwrap_or_default();
+        metrics.contains("vcn_hook_images_unread 1\n")
+    });
     watching.end();
 }
 

@@ -22,6 +22,7 @@ mod append;
 mod deep;
 mod engines;
 mod held;
+mod hour;
 mod race;
 mod report;
 mod sweep;
@@ -83,6 +84,9 @@ fn main() {
     }
     if wanted("sweep") {
         sweep::sweep(&mut report, &maxrss);
+    }
+    if wanted("hour") {
+        hour::hour(&mut report);
     }
     if wanted("size") {
         size(&mut report);

@@ -1,5 +1,5 @@
 //! The watch: a look beside one of vcn-watchdog's script at the same containers, from a withdrawal to the
-//! alert, and its memory after many looks.
+//! alert, and its memory after many looks. A real hour of it is in `hour`.
 //!
 //! The script is the seeds' own; its `vcn` is a link to this program, and `sleep` ends it after one look.
 //! Both write to one InfluxDB.

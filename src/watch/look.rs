@@ -126,6 +126,7 @@ impl Lookout {
             mode: gate.as_ref().ok().map(|gate| gate.mode),
             undecided: bench.undecided().cloned(),
             allowlist: allowlist.ok().map(|opened| facts_of(&opened)),
+            layers: self.slow.as_ref().and_then(Slow::layers),
         }
     }
 

@@ -11,7 +11,7 @@ use markup::{Page, Shown};
 use super::decisions::Refusal;
 use super::picture::Picture;
 use super::problems::{Problem, Severity, problems};
-use super::sweep::{Entered, Watched};
+use super::sweep::{Entered, Layers, Watched};
 use crate::policy::freshness::duration;
 use crate::sys::clock::rfc3339;
 
@@ -168,6 +168,9 @@ impl Page {
             },
         ));
         rows.push(("Decisions", decisions(picture)));
+        if let Some(layers) = picture.sweep.as_ref().and_then(|sweep| sweep.layers) {
+            rows.push(("Layers on disk", read_again(layers)));
+        }
         self.add("<h2>The gate</h2><div class=\"scroll\"><table>");
         for (name, value) in rows {
             self.add(format!(
@@ -327,6 +330,26 @@ fn decisions(picture: &Picture) -> String {
     text
 }
 
+fn read_again(layers: Layers) -> String {
+    let mut text = format!("{} intact", layers.intact);
+    for (count, what) in [
+        (layers.differing, "not what was unpacked"),
+        (
+            layers.undecidable,
+            "cannot be compared (verify --deep says why)",
+        ),
+    ] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    }
+    if layers.images_unread > 0 {
+        let unread = counted(layers.images_unread, "image", "images");
+        text.push_str(&format!("; those of {unread} still to be read"));
+    }
+    text
+}
+
 fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
@@ -352,6 +375,9 @@ mod tests {
             "{page}"
         );
         assert!(page.contains("<title>node-1: all well</title>"), "{page}");
+        let layers = "4 intact, 1 not what was unpacked, 2 cannot be compared (verify --deep says why); \
+                      those of 3 images still to be read";
+        assert!(page.contains(layers), "{page}");
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! The node as Prometheus reads it: text exposition format 0.0.4.
 //!
 //! Owns names, labels and help (docs/metrics.md). The names of vcn-watchdog and kube-notary stay what
-//! they were. What a label may hold is bounded, and so is how many containers have series of their own.
+//! they were. How many containers have series of their own is bounded.
+
+mod text;
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+
+use text::{COUNTER, GAUGE, Text, rendered};
 
 use super::decisions::BOUNDS;
 use super::picture::Picture;
 use super::sweep::{Sweep, Watched};
-use crate::escape::Escaped;
 use crate::policy::gatebin::Mode;
 
 /// What a scrape is answered as.
@@ -17,9 +19,6 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// More containers than a node runs; whoever starts more to fill a database fills it no further.
 const MAX_CONTAINERS: usize = 5000;
-
-/// Characters of a label: longer image names are no names.
-const MAX_LABEL: usize = 256;
 
 /// Writes everything that can be measured.
 #[must_use]
@@ -37,15 +36,13 @@ pub fn exposition(picture: &Picture) -> String {
             picture.interval,
         );
         allowlist(&mut text, sweep, picture.now);
+        layers(&mut text, sweep);
     }
     node(&mut text, picture);
     decisions(&mut text, picture);
     deliveries(&mut text, picture);
-    text.0
+    text.finish()
 }
-
-const GAUGE: &str = "gauge";
-const COUNTER: &str = "counter";
 
 fn containers(text: &mut Text, sweep: &Sweep) {
     const STATUS: &str = "Current verification status of images.";
@@ -127,22 +124,20 @@ fn the_sweep(text: &mut Text, sweep: &Sweep) {
         let found = sweep.containers.iter();
         found.filter(|container| wanted(container)).count()
     };
-    let name = "vcn_hook_running_containers";
-    text.family(
-        name,
-        GAUGE,
+    let of = |verdict| count(&|container| container.verdict.as_str() == verdict);
+    text.gauges(
+        "vcn_hook_running_containers",
         "Running containers, by what the gate would say to a start of them now.",
+        "verdict",
+        ["allow", "warn", "deny"].map(|verdict| (verdict, of(verdict))),
     );
-    for verdict in ["allow", "warn", "deny"] {
-        let found = count(&|container| container.verdict.as_str() == verdict);
-        text.labelled(name, &[("verdict", verdict)], found);
-    }
-    let name = "vcn_hook_running_containers_entered";
-    text.family(name, GAUGE, "Running containers, by how they came to run.");
-    for entered in ["by-gate", "around", "before"] {
-        let found = count(&|container| container.entered.as_str() == entered);
-        text.labelled(name, &[("entered", entered)], found);
-    }
+    let of = |entered| count(&|container| container.entered.as_str() == entered);
+    text.gauges(
+        "vcn_hook_running_containers_entered",
+        "Running containers, by how they came to run.",
+        "entered",
+        ["by-gate", "around", "before"].map(|entered| (entered, of(entered))),
+    );
     text.gauge(
         "vcn_hook_sweep_duration_seconds",
         "How long the last sweep took.",
@@ -200,6 +195,27 @@ fn allowlist(text: &mut Text, sweep: &Sweep, now: u64) {
     ] {
         text.gauge(&format!("vcn_hook_allowlist_{name}"), help, value);
     }
+}
+
+fn layers(text: &mut Text, sweep: &Sweep) {
+    let Some(layers) = &sweep.layers else {
+        return;
+    };
+    text.gauges(
+        "vcn_hook_layers",
+        "Layers of running containers, by what the last reading of every byte found.",
+        "found",
+        [
+            ("intact", layers.intact),
+            ("differing", layers.differing),
+            ("undecidable", layers.undecidable),
+        ],
+    );
+    text.gauge(
+        "vcn_hook_images_unread",
+        "Images of running containers whose layers were not read when they were due.",
+        layers.images_unread,
+    );
 }
 
 fn node(text: &mut Text, picture: &Picture) {
@@ -334,48 +350,6 @@ impl std::fmt::Display for Seconds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
     }
-}
-
-/// The text as far as it is written. Writing to it cannot fail.
-#[derive(Default)]
-struct Text(String);
-
-impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: impl std::fmt::Display) {
-        self.family(name, GAUGE, help);
-        self.raw(name, "", value);
-    }
-
-    fn labelled(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
-        self.raw(name, &rendered(labels), value);
-    }
-
-    /// Writes a sample; the labels are rendered.
-    fn raw(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
-        let _ = writeln!(self.0, "{name}{labels} {value}");
-    }
-}
-
-fn rendered(labels: &[(&str, &str)]) -> String {
-    let mut text = String::from("{");
-    for (at, (name, value)) in labels.iter().enumerate() {
-        let comma = if at == 0 { "" } else { "," };
-        let _ = write!(text, "{comma}{name}=\"{}\"", label(value));
-    }
-    text.push('}');
-    text
-}
-
-/// A label's value: no terminal obeys it, and no line ends in it.
-fn label(value: &str) -> String {
-    let short: String = value.chars().take(MAX_LABEL).collect();
-    let visible = Escaped(&short).to_string();
-    // A backslash of ours, or a quote of theirs, would end what Prometheus reads.
-    visible.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 #[cfg(test)]

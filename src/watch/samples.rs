@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::decisions::Decisions;
 use super::picture::{Exemption, Node, Picture, SelfTest, Sync, Telling};
-use super::sweep::{Allowlist, Entered, Stated, Sweep, Watched};
+use super::sweep::{Allowlist, Entered, Layers, Stated, Sweep, Watched};
 use crate::allowlist::record::Status;
 use crate::image::digest::Digest;
 use crate::policy::gatebin::Mode;
@@ -68,6 +68,12 @@ pub(crate) fn healthy() -> Picture {
                 root_version: 1,
                 signed: NOW - 600,
                 expires: NOW + 86_400,
+            }),
+            layers: Some(Layers {
+                intact: 4,
+                differing: 1,
+                undecidable: 2,
+                images_unread: 3,
             }),
             undecided: None,
         })),

@@ -4,7 +4,7 @@
 //! kept in the watch's own directory, so that a restart neither reads all of it again nor takes a finding
 //! back. How a layer is compared is `deep`'s; what it means for a container, the look's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::sweep::Layers;
 use crate::deep::{Cancelled, Check, Checked, Differences, Memory, Outcome, check_layer};
 use crate::engine::Engines;
 use crate::engine::unpacked::{self, Image, Layer, Store};
@@ -58,10 +59,19 @@ struct State {
     images: Images,
     /// What is wrong with the layers that differ, by their directories.
     differing: BTreeMap<PathBuf, String>,
-    /// When each image was read last.
-    read: BTreeMap<(Store, Digest), Instant>,
+    /// Each image that was read.
+    read: BTreeMap<(Store, Digest), Read>,
+    /// How often each is to be read; `None` before that is begun.
+    every: Option<Duration>,
     /// Whether something was found since anybody asked.
     news: bool,
+}
+
+/// When an image was read last, and whether the layers that are in these directories could be compared.
+#[derive(Debug)]
+struct Read {
+    at: Instant,
+    layers: BTreeMap<PathBuf, bool>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -96,6 +106,7 @@ impl Slow {
     /// # Errors
     /// The operating system's, when there can be no thread.
     pub fn begin(&self, every: Duration) -> io::Result<()> {
+        self.shared.lock().every = Some(every);
         let shared = Arc::clone(&self.shared);
         let work = move || {
             // Without it the work is the same, and in somebody's way.
@@ -125,6 +136,30 @@ impl Slow {
         let detail = found.find_map(|directory| state.differing.get(directory))?;
         let hint = "find out who changed it; remove the image, and pull it again";
         Some(Reason::new(ReasonCode::LayerDiffers, detail.clone(), hint))
+    }
+
+    /// What was found of the layers of what runs; `None` where they are not read.
+    #[must_use]
+    pub fn layers(&self) -> Option<Layers> {
+        let state = self.shared.lock();
+        let every = state.every?;
+        let mut layers: BTreeMap<_, _> = (state.read.values())
+            .flat_map(|read| &read.layers)
+            .collect();
+        // What was found to differ stays so until it is found intact.
+        let all = layers.len();
+        layers.retain(|directory, _| !state.differing.contains_key(*directory));
+        let differing = all - layers.len();
+        let undecidable = layers.values().filter(|compared| !**compared).count();
+        let is_overdue = |read: &Read| read.at.elapsed() > 2 * every;
+        let images = state.images.keys();
+        let unread = images.filter(|image| state.read.get(image).is_none_or(is_overdue));
+        Some(Layers {
+            intact: layers.len() - undecidable,
+            differing,
+            undecidable,
+            images_unread: unread.count(),
+        })
     }
 
     /// Whether something was found since this was last asked.
@@ -160,11 +195,14 @@ impl Shared {
             state = match state.due(every) {
                 Some((engines, store, image)) => {
                     drop(state);
-                    if self.read(&engines, store, &image).is_err() {
+                    let Ok(layers) = self.read(&engines, store, &image) else {
                         return;
-                    }
+                    };
+                    let at = Instant::now();
                     let mut state = self.lock();
-                    state.read.insert((store, image.config), Instant::now());
+                    state
+                        .read
+                        .insert((store, image.config), Read { at, layers });
                     state
                 }
                 None => {
@@ -175,19 +213,25 @@ impl Shared {
         }
     }
 
-    /// Reads every layer of an image that is not what it was when it was found intact.
-    fn read(&self, engines: &Engines, store: Store, image: &Image) -> Result<(), Cancelled> {
+    /// Reads every layer of an image that is not what it was when it was found intact, and says which
+    /// could be compared.
+    fn read(
+        &self,
+        engines: &Engines,
+        store: Store,
+        image: &Image,
+    ) -> Result<BTreeMap<PathBuf, bool>, Cancelled> {
         let path = self.directory.join("intact.json");
         // What is not unpacked in one place has no layers that could be read; the look says so.
         let stacks = unpacked::image(engines, store, image).unwrap_or_default();
-        let mut seen = BTreeSet::new();
+        let mut seen = BTreeMap::new();
         let mut memory = Memory::open(&path);
         let progress = |_: u64| match self.is_ended() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
         for layer in stacks.into_iter().flatten() {
-            if !seen.insert(layer.directory.clone()) {
+            if seen.contains_key(&layer.directory) {
                 continue;
             }
             let check = Check {
@@ -197,6 +241,8 @@ impl Shared {
             };
             let checked = check_layer(&layer, check)?;
             self.learn(&layer, &checked);
+            let is_compared = !matches!(checked.outcome, Outcome::Undecidable(_));
+            seen.insert(layer.directory.clone(), is_compared);
             if checked.remembered {
                 continue;
             }
@@ -208,7 +254,7 @@ impl Shared {
             // After each, as a layer takes its time. What cannot be remembered is read again.
             let _ = memory.save(&path);
         }
-        Ok(())
+        Ok(seen)
     }
 
     fn learn(&self, layer: &Layer, checked: &Checked) {
@@ -247,7 +293,7 @@ impl State {
     fn due(&self, every: Duration) -> Option<(Engines, Store, Image)> {
         let is_due = |key: &(Store, Digest)| {
             let read = self.read.get(key);
-            read.is_none_or(|read| read.elapsed() >= every)
+            read.is_none_or(|read| read.at.elapsed() >= every)
         };
         let mut images = self.images.iter();
         let ((store, _), image) = images.find(|(key, _)| is_due(key))?;

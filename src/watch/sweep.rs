@@ -30,6 +30,8 @@ pub struct Sweep {
     pub mode: Option<Mode>,
     /// The allowlist that answered, if one did.
     pub allowlist: Option<Allowlist>,
+    /// What was found of the layers on disk; `None` where they are not read.
+    pub layers: Option<Layers>,
     /// Why nothing can be decided on this node now: no allowlist, an expired one, no gate.bin.
     /// Said once, although it is the reason of every container's verdict too.
     pub undecided: Option<Reason>,
@@ -48,6 +50,19 @@ pub struct Allowlist {
     pub signed: u64,
     /// When it expires, in Unix seconds.
     pub expires: u64,
+}
+
+/// How many layers of what runs the slow lane found to be what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layers {
+    /// What was unpacked.
+    pub intact: usize,
+    /// Not what was unpacked.
+    pub differing: usize,
+    /// Nobody can tell: `verify --deep` says why.
+    pub undecidable: usize,
+    /// The images that run and whose layers were not read when they were due.
+    pub images_unread: usize,
 }
 
 /// A container that runs, and what is to be said of it.
@@ -196,6 +211,7 @@ pub(super) mod tests {
             is_partial: false,
             mode: Some(Mode::Enforce),
             allowlist: None,
+            layers: None,
             undecided: None,
         }
     }

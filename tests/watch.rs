@@ -610,6 +610,34 @@ fn a_layer_that_nobody_can_compare_is_counted_and_called_neither_intact_nor_chan
 }
 
 #[test]
+fn a_full_disk_keeps_no_alert_back_and_no_deed_unsaid() {
+    const FULL: &str = "mount -t tmpfs -o size=64k,mode=700 none \"$1\"
+        head -c 1M /dev/zero >\"$1/zeros\" 2>/dev/null; shift; exec \"$@\"";
+    let stage = stage();
+    let tag = "full:1";
+    let node = stage.node("full", &Image::app(tag));
+    let receiver = Receiver::start();
+    node.configure(&format!("{}on_untrusted = \"pause\"\n", slack(&receiver)));
+    let id = stage.docker("web", tag);
+    let own = node.state().join("watch");
+    fs::create_dir_all(&own).unwrap();
+    // In a mount namespace of its own: the watch's disk alone is full.
+    let by = ["unshare", "-m", "sh", "-c", FULL, "sh"];
+    let by = [&by[..], &[own.to_str().unwrap()]].concat();
+    let watching = Watching::start_by(&by, &node, &stage.path(), &[]);
+    node.vcn(&["untrust", &format!("docker://{tag}")]).ok();
+    node.sync();
+    receiver.wait_for(&failed(&id, tag), 1);
+    wait_until("word about the disk", || {
+        watching.err().contains("cannot keep alerts") && watching.err().contains("No space left")
+    });
+    wait_until("word about the deed", || {
+        watching.err().contains("was paused")
+    });
+    watching.end();
+}
+
+#[test]
 fn an_engine_whose_disk_hangs_delays_no_other() {
     let stage = stage();
     let tag = "hangs:1";

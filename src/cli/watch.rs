@@ -176,14 +176,11 @@ impl Watching {
         let now = clock::now();
         let sweep = self.lookout.sweep(&self.config, &mut self.statements, now);
         let deeds = self.actor.act(&sweep, &self.config);
-        let learnt = self.shared.outbox(|outbox| outbox.learn(&sweep, &deeds));
-        let alerts = match learnt {
-            Ok(alerts) => alerts,
-            Err(error) => {
-                context.out.warn(&format!("cannot keep alerts: {error}"));
-                Vec::new()
-            }
-        };
+        let (alerts, kept) = self.shared.outbox(|outbox| outbox.learn(&sweep, &deeds));
+        if let Err(error) = kept {
+            let warning = format!("cannot keep alerts, which may come twice: {error}");
+            context.out.warn(&warning);
+        }
         let said = self.say(context, &sweep);
         self.show(context, &sweep)?;
         for alert in &alerts {

@@ -113,15 +113,12 @@ impl Outbox {
         }
     }
 
-    /// Learns what a look found and what was done, and has everybody told. The file is written only
-    /// when something is new.
-    ///
-    /// # Errors
-    /// The operating system's; what is new is then known until the watch ends.
-    pub fn learn(&mut self, sweep: &Sweep, deeds: &[Deed]) -> io::Result<Vec<Alert>> {
+    /// Learns what a look found and what was done, and has everybody told: what is new, and whether it
+    /// could be kept. If not, it is known until the watch ends.
+    pub fn learn(&mut self, sweep: &Sweep, deeds: &[Deed]) -> (Vec<Alert>, io::Result<()>) {
         let mut alerts = self.kept.incidents.learn(sweep, deeds);
         if alerts.is_empty() {
-            return Ok(alerts);
+            return (alerts, Ok(()));
         }
         for alert in &mut alerts {
             self.kept.last += 1;
@@ -131,7 +128,7 @@ impl Outbox {
                 queue.push(alert.clone());
             }
         }
-        self.save().map(|()| alerts)
+        (alerts, self.save())
     }
 
     /// The next alert for a receiver.
@@ -248,12 +245,13 @@ mod tests {
             outbox.serve(&["slack", "exec"]);
             outbox
         };
-        let told = open().learn(&wrong(), &[]).expect("it is written");
+        let (told, kept) = open().learn(&wrong(), &[]);
+        kept.expect("it is written");
         assert_eq!(told.len(), 1);
         let mut again = open();
         let busy = Outbox::open(directory.path()).map_err(|error| error.kind());
         assert_eq!(busy.err(), Some(std::io::ErrorKind::WouldBlock));
-        assert_eq!(again.learn(&wrong(), &[]).expect("nothing is new"), []);
+        assert_eq!(again.learn(&wrong(), &[]).0, []);
         let number = again.next("slack").expect("it waits").number;
         let failed = Settled::Failed("away".to_owned());
         again

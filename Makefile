@@ -83,6 +83,12 @@ install: ## Install what was built below DESTDIR: program, units, settings, manu
 	packaging/man/page.sh vcn-hook.8 $(BINARY) >$(DESTDIR)$(PREFIX)/share/man/man8/vcn-hook.8
 	echo '.so man8/vcn-hook.8' >$(DESTDIR)$(PREFIX)/share/man/man8/vcn.8
 	packaging/man/page.sh vcn-hook.toml.5 $(BINARY) >$(DESTDIR)$(PREFIX)/share/man/man5/vcn-hook.toml.5
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,bash-completion/completions zsh/site-functions fish/vendor_completions.d)
+	$(BINARY) completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/vcn-hook
+	ln -sf vcn-hook $(DESTDIR)$(PREFIX)/share/bash-completion/completions/vcn
+	$(BINARY) completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_vcn-hook
+	$(BINARY) completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/vcn-hook.fish
+	ln -sf vcn-hook.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/vcn.fish
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/vcn-hook README.md SECURITY.md ARCHITECTURE.md CHANGELOG.md LICENSE
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/vcn-hook/docs docs/*.md
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/vcn-hook/examples hooks/50-vcn-hook.json

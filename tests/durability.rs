@@ -2,7 +2,8 @@
 //!
 //! strace ends the command as it enters the n-th call of each kind that
 //! changes a file, for every n that there is: nothing happens between two
-//! such calls that a later reader could see.
+//! such calls that a later reader could see. It sees no process but its own:
+//! what it would open to look at others would be so many moments more.
 
 #![allow(
     clippy::unwrap_used,
@@ -76,10 +77,16 @@ fn killed_at(node: &Node, call: &str, n: usize, args: &[&str]) -> Ran {
     let inject = format!("inject={call}:signal=KILL:when={n}");
     let trace = format!("trace={call}");
     let mut strace = command(
-        program("strace"),
-        ["-f", "-qqq", "-o", "/dev/null", "-e", &trace, "-e", &inject],
+        program("unshare"),
+        ["--pid", "--fork", "--kill-child", "--mount-proc"],
     );
-    strace.arg(binary()).arg("-c").arg(node.config()).args(args);
+    strace
+        .arg(program("strace"))
+        .args(["-f", "-qqq", "-o", "/dev/null", "-e", &trace, "-e", &inject])
+        .arg(binary())
+        .arg("-c")
+        .arg(node.config())
+        .args(args);
     node.environment(&mut strace);
     run(strace)
 }

@@ -20,7 +20,7 @@ declare -A test_needs=([strace]=strace [crun]=crun [podman]=podman [/usr/libexec
     [debootstrap]=debootstrap [lintian]=lintian [man]=man-db [systemd-analyze]=systemd [systemd-nspawn]=systemd-container
     [influxd]=influxdb [prometheus]=prometheus [promtool]=prometheus [victoria-metrics]=victoria-metrics
     [chromium]=chromium [docker-compose]=docker-compose
-    [setfattr]=attr [setcap]=libcap2-bin
+    [zsh]=zsh [fish]=fish [setfattr]=attr [setcap]=libcap2-bin
     [go]=golang-go [/lib/systemd/systemd-journald]=systemd
     [/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go]=golang-golang-x-mod-dev)
 

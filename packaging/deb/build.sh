@@ -32,6 +32,7 @@ vcn-hook ($version) unstable; urgency=medium
  -- The vcn-hook maintainers <maintainers@vcn-hook.invalid>  $(date -u -R -d "@$SOURCE_DATE_EPOCH")
 END
 
+mv "$root/usr/share/zsh/site-functions" "$root/usr/share/zsh/vendor-completions"
 find "$root/usr/share/man" -type f -exec gzip -9n {} +
 install -d "$root/etc/vcn-hook/conf.d" "$root/usr/share/lintian/overrides"
 install -m 0644 packaging/deb/lintian-overrides "$root/usr/share/lintian/overrides/vcn-hook"

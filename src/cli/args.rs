@@ -18,6 +18,7 @@ use super::ledger;
 use super::output::Format;
 
 mod baseline;
+mod completion;
 mod configure;
 mod mode;
 mod self_test;
@@ -28,6 +29,7 @@ mod watch;
 
 pub use apply::Apply;
 pub use baseline::Baseline;
+pub use completion::{Completion, Shell};
 pub use configure::{Configure, Unconfigure, Way};
 pub use exempt::{Exempt, ExemptFile, ExemptRemove, ExemptSign, ExemptVerb, NewExemption};
 pub use mode::{Mode, ModeWord};
@@ -174,6 +176,9 @@ pub enum Verb {
     /// vcn's dashboard: not needed any more
     #[command(hide = true, visible_alias = "d")]
     Dashboard(Replaced),
+    /// Print what a shell needs to complete command lines
+    #[command(after_help = help::COMPLETION)]
+    Completion(Completion),
     /// Print the version
     Version,
 }

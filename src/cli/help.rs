@@ -149,6 +149,15 @@ Examples:
   vcn-hook mode audit
   vcn-hook mode enforce --dry-run";
 
+pub(super) const COMPLETION: &str = "\
+The packages install it for bash, zsh and fish. It completes both names of the program,
+vcn-hook and vcn.
+
+Examples:
+  vcn-hook completion bash >/etc/bash_completion.d/vcn-hook
+  vcn-hook completion zsh >/usr/local/share/zsh/site-functions/_vcn-hook
+  vcn-hook completion fish >~/.config/fish/completions/vcn-hook.fish";
+
 pub(super) const DOCTOR: &str = "\
 Looks at files, processes and mounts; asks no engine and changes nothing. Each
 finding says how bad it is (danger, warning, note, ok) and what closes it. As

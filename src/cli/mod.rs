@@ -8,6 +8,7 @@ pub mod applying;
 pub mod args;
 pub mod ask;
 pub mod baseline;
+pub mod completion;
 pub mod config;
 pub mod configure;
 pub mod context;
@@ -117,6 +118,7 @@ fn dispatch(context: &mut Context, verb: Verb) -> Result<u8, Failure> {
         Verb::Config(verb) => config::run(context, &verb),
         Verb::Login(_) => Err(replaced::login()),
         Verb::Dashboard(_) => Err(replaced::dashboard()),
+        Verb::Completion(args) => completion::run(context, &args),
         Verb::Version => version::run(context),
     }
 }

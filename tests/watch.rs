@@ -605,6 +605,7 @@ fn a_layer_that_nobody_can_compare_is_counted_and_called_neither_intact_nor_chan
             && counts("vcn_hook_layers{found=\"differing\"}", 0)
             && counts("vcn_hook_layers{found=\"undecidable\"}", 1)
             && counts("vcn_hook_images_unread", 0)
+            && counts("vcn_hook_images_unread_seconds", 0)
     });
     watching.end();
 }
@@ -690,8 +691,10 @@ fn what_the_slow_lane_waits_for_neither_a_look_nor_the_end_waits_for() {
     watching.look_again(&id);
     assert!(watching.waits_in("layers").contains("fuse"));
     wait_until("word that it is not read", || {
+        watching.look_again(&id);
         let metrics = fs::read_to_string(&textfile).unwrap_or_default();
         metrics.contains("vcn_hook_images_unread 1\n")
+            && !metrics.contains("vcn_hook_images_unread_seconds 0\n")
     });
     watching.end();
 }

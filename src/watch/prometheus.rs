@@ -213,8 +213,13 @@ fn layers(text: &mut Text, sweep: &Sweep) {
     );
     text.gauge(
         "vcn_hook_images_unread",
-        "Images of running containers whose layers were not read when they were due.",
+        "Images of running containers whose layers are due to be read.",
         layers.images_unread,
+    );
+    text.gauge(
+        "vcn_hook_images_unread_seconds",
+        "How long the first of those has been due.",
+        layers.longest_wait.as_secs(),
     );
 }
 

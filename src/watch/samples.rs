@@ -74,6 +74,7 @@ pub(crate) fn healthy() -> Picture {
                 differing: 1,
                 undecidable: 2,
                 images_unread: 3,
+                longest_wait: Duration::from_secs(90),
             }),
             undecided: None,
         })),

@@ -59,6 +59,8 @@ struct State {
     images: Images,
     /// What is wrong with the layers that differ, by their directories.
     differing: BTreeMap<PathBuf, String>,
+    /// When each of them was first seen to run.
+    seen: BTreeMap<(Store, Digest), Instant>,
     /// Each image that was read.
     read: BTreeMap<(Store, Digest), Read>,
     /// How often each is to be read; `None` before that is begun.
@@ -122,6 +124,10 @@ impl Slow {
     pub fn feed(&self, engines: &Engines, images: Images) {
         let mut state = self.shared.lock();
         state.read.retain(|image, _| images.contains_key(image));
+        state.seen.retain(|image, _| images.contains_key(image));
+        for image in images.keys() {
+            state.seen.entry(*image).or_insert_with(Instant::now);
+        }
         state.engines = engines.clone();
         state.images = images;
         drop(state);
@@ -151,14 +157,17 @@ impl Slow {
         layers.retain(|directory, _| !state.differing.contains_key(*directory));
         let differing = all - layers.len();
         let undecidable = layers.values().filter(|compared| !**compared).count();
-        let is_overdue = |read: &Read| read.at.elapsed() > 2 * every;
-        let images = state.images.keys();
-        let unread = images.filter(|image| state.read.get(image).is_none_or(is_overdue));
+        let waits = state.seen.iter().filter_map(|(image, seen)| {
+            let read = state.read.get(image).map(|read| read.at.elapsed());
+            read.map_or_else(|| Some(seen.elapsed()), |age| age.checked_sub(every))
+        });
+        let waits: Vec<Duration> = waits.collect();
         Some(Layers {
             intact: layers.len() - undecidable,
             differing,
             undecidable,
-            images_unread: unread.count(),
+            images_unread: waits.len(),
+            longest_wait: waits.into_iter().max().unwrap_or_default(),
         })
     }
 

@@ -61,8 +61,10 @@ pub struct Layers {
     pub differing: usize,
     /// Nobody can tell: `verify --deep` says why.
     pub undecidable: usize,
-    /// The images that run and whose layers were not read when they were due.
+    /// The images that run and whose layers are due to be read.
     pub images_unread: usize,
+    /// How long the first of those has been due.
+    pub longest_wait: Duration,
 }
 
 /// A container that runs, and what is to be said of it.

@@ -35,6 +35,8 @@ build: ## Build the static release binary
 .PHONY: check
 check: ## Format, lints, unit tests, architecture; no root, under two minutes
 	cargo fmt --all --check
+	@# A crate more here is one more there.
+	cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --lib --test architecture
 

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::growth::Growth;
 use crate::report::Report;
 use crate::support::daemon::Daemon;
 use crate::support::image::Image;
@@ -13,6 +14,7 @@ use crate::support::node::Node;
 use crate::support::scratch::Scratch;
 use crate::support::telemetry::Service;
 use crate::support::watching::{Receiver, Watching};
+use crate::sweep::PATH;
 
 /// Containers that stay.
 const CONTAINERS: usize = 100;
@@ -21,8 +23,6 @@ const MINUTES: usize = 60;
 
 /// After which minutes memory is told.
 const TOLD: [usize; 5] = [1, 15, 30, 45, 60];
-
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub fn hour(report: &mut Report) {
     let scratch = Scratch::new("hour");
@@ -48,7 +48,7 @@ pub fn hour(report: &mut Report) {
     starts(&daemon, "turns", "hour:turns");
     let begun = Instant::now();
     let watching = Watching::start(&node, PATH, &["--changes"]);
-    let (mut rows, mut first, mut told) = (Vec::new(), 0, 0);
+    let (mut growth, mut told) = (Growth::default(), 0);
     for minute in 1..=MINUTES {
         happens(&daemon, &node, minute);
         let until = Duration::from_secs(60 * u64::try_from(minute).unwrap());
@@ -57,30 +57,20 @@ pub fn hour(report: &mut Report) {
         told += usize::from(minute % 10 == 0 || minute % 10 == 5);
         receiver.wait_for("(hour:turns)", told);
         if TOLD.contains(&minute) {
-            let (now, peak) = (watching.memory("VmRSS:"), watching.memory("VmHWM:"));
-            first = if first == 0 { now } else { first };
-            let growth = i64::try_from(now).unwrap() - i64::try_from(first).unwrap();
-            rows.push([
-                minute.to_string(),
-                now.to_string(),
-                format!("{growth:+}"),
-                peak.to_string(),
-            ]);
+            growth.note(minute, &watching);
         }
     }
     watching.end();
-    report.section(
+    growth.section(
+        report,
         "The watch's memory over an hour",
         &format!(
             "Resident, at the default settings, {CONTAINERS} containers that stay. Each minute one comes, one goes and \
              one is refused; every ten minutes the image of one that runs is withdrawn, and trusted again after five. \
              It alerts, beats, and writes to InfluxDB and the textfile."
         ),
-        &["minutes", "RSS KiB", "growth KiB", "peak KiB"],
+        "minutes",
     );
-    for row in rows {
-        report.row(&row);
-    }
 }
 
 /// What one minute brings.

@@ -21,6 +21,7 @@ mod support;
 mod append;
 mod deep;
 mod engines;
+mod growth;
 mod held;
 mod hour;
 mod race;

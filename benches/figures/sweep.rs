@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::growth::Growth;
 use crate::report::Report;
 use crate::support::daemon::Daemon;
 use crate::support::image::Image;
@@ -34,7 +35,7 @@ const WITHDRAWALS: usize = 10;
 /// Looks in quick succession.
 const LOOKS: [usize; 4] = [1, 100, 500, 1000];
 
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What one look cost.
 #[derive(Debug, Clone, Copy)]
@@ -282,8 +283,7 @@ fn memory(report: &mut Report, node: &Node) {
     let watching = Watching::start(node, PATH, &["--changes"]);
     let mut looks = 1;
     heart.wait_for("", 1);
-    let mut first = 0;
-    let mut rows = Vec::new();
+    let mut growth = Growth::default();
     for until in LOOKS {
         while looks < until {
             watching.signal(Signal::SIGHUP);
@@ -293,19 +293,12 @@ fn memory(report: &mut Report, node: &Node) {
         }
         // What a look leaves behind is given back by then.
         std::thread::sleep(Duration::from_millis(100));
-        let (now, peak) = (watching.memory("VmRSS:"), watching.memory("VmHWM:"));
-        first = if first == 0 { now } else { first };
-        let growth = i64::try_from(now).unwrap() - i64::try_from(first).unwrap();
-        rows.push([
-            until.to_string(),
-            now.to_string(),
-            format!("{growth:+}"),
-            peak.to_string(),
-        ]);
+        growth.note(until, &watching);
     }
     let took = begun.elapsed().as_secs();
     watching.end();
-    report.section(
+    growth.section(
+        report,
         "The watch's memory",
         &format!(
             "Resident, after so many looks at {containers} containers without a pause between them ({took} s in all; at \
@@ -313,9 +306,6 @@ fn memory(report: &mut Report, node: &Node) {
              and beats; layers are read once.",
             LOOKS[LOOKS.len() - 1] / 60
         ),
-        &["looks", "RSS KiB", "growth KiB", "peak KiB"],
+        "looks",
     );
-    for row in rows {
-        report.row(&row);
-    }
 }

@@ -18,7 +18,7 @@ use super::failure::Failure;
 pub fn run(context: &mut Context, args: &Completion) -> Result<u8, Failure> {
     let script = script(args.shell);
     let value = json!({ "script": script });
-    context.out.answer(&value, |_| script.clone())?;
+    context.out.answer(&value, |_| script)?;
     Ok(0)
 }
 

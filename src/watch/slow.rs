@@ -56,24 +56,35 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     engines: Engines,
-    images: Images,
+    running: BTreeMap<(Store, Digest), Running>,
     /// What is wrong with the layers that differ, by their directories.
     differing: BTreeMap<PathBuf, String>,
-    /// When each of them was first seen to run.
-    seen: BTreeMap<(Store, Digest), Instant>,
-    /// Each image that was read.
-    read: BTreeMap<(Store, Digest), Read>,
     /// How often each is to be read; `None` before that is begun.
     every: Option<Duration>,
     /// Whether something was found since anybody asked.
     news: bool,
 }
 
-/// When an image was read last, and whether the layers that are in these directories could be compared.
+/// An image that runs.
 #[derive(Debug)]
-struct Read {
-    at: Instant,
-    layers: BTreeMap<PathBuf, bool>,
+struct Running {
+    image: Image,
+    /// When it was read last, or else first seen.
+    since: Instant,
+    /// Whether the layers in these directories could be compared; empty where none was found, and `None`
+    /// before it is read.
+    layers: Option<BTreeMap<PathBuf, bool>>,
+}
+
+impl Running {
+    /// How long it has been due, if it is.
+    fn wait(&self, every: Duration) -> Option<Duration> {
+        let age = self.since.elapsed();
+        match self.layers {
+            None => Some(age),
+            Some(_) => age.checked_sub(every),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -123,13 +134,16 @@ impl Slow {
     /// Takes what runs now.
     pub fn feed(&self, engines: &Engines, images: Images) {
         let mut state = self.shared.lock();
-        state.read.retain(|image, _| images.contains_key(image));
-        state.seen.retain(|image, _| images.contains_key(image));
-        for image in images.keys() {
-            state.seen.entry(*image).or_insert_with(Instant::now);
-        }
         state.engines = engines.clone();
-        state.images = images;
+        state.running.retain(|key, _| images.contains_key(key));
+        for (key, image) in images {
+            let running = state.running.entry(key).or_insert_with(|| Running {
+                image,
+                since: Instant::now(),
+                layers: None,
+            });
+            running.image = image;
+        }
         drop(state);
         self.shared.changed.notify_all();
     }
@@ -149,23 +163,22 @@ impl Slow {
     pub fn layers(&self) -> Option<Layers> {
         let state = self.shared.lock();
         let every = state.every?;
-        let mut layers: BTreeMap<_, _> = (state.read.values())
-            .flat_map(|read| &read.layers)
-            .collect();
+        let read = state.running.values();
+        let read = read.filter_map(|running| running.layers.as_ref());
+        // Of an image whose layers were not found nothing is known but that.
+        let not_found = read.clone().filter(|layers| layers.is_empty()).count();
+        let mut layers: BTreeMap<_, _> = read.flatten().collect();
         // What was found to differ stays so until it is found intact.
         let all = layers.len();
         layers.retain(|directory, _| !state.differing.contains_key(*directory));
         let differing = all - layers.len();
         let undecidable = layers.values().filter(|compared| !**compared).count();
-        let waits = state.seen.iter().filter_map(|(image, seen)| {
-            let read = state.read.get(image).map(|read| read.at.elapsed());
-            read.map_or_else(|| Some(seen.elapsed()), |age| age.checked_sub(every))
-        });
-        let waits: Vec<Duration> = waits.collect();
+        let waits = state.running.values();
+        let waits: Vec<Duration> = waits.filter_map(|running| running.wait(every)).collect();
         Some(Layers {
             intact: layers.len() - undecidable,
             differing,
-            undecidable,
+            undecidable: undecidable + not_found,
             images_unread: waits.len(),
             longest_wait: waits.into_iter().max().unwrap_or_default(),
         })
@@ -207,11 +220,8 @@ impl Shared {
                     let Ok(layers) = self.read(&engines, store, &image) else {
                         return;
                     };
-                    let at = Instant::now();
                     let mut state = self.lock();
-                    state
-                        .read
-                        .insert((store, image.config), Read { at, layers });
+                    state.was_read(&(store, image.config), layers);
                     state
                 }
                 None => {
@@ -231,7 +241,7 @@ impl Shared {
         image: &Image,
     ) -> Result<BTreeMap<PathBuf, bool>, Cancelled> {
         let path = self.directory.join("intact.json");
-        // What is not unpacked in one place has no layers that could be read; the look says so.
+        // What is not found has no layers that could be read, and is counted as such.
         let stacks = unpacked::image(engines, store, image).unwrap_or_default();
         let mut seen = BTreeMap::new();
         let mut memory = Memory::open(&path);
@@ -298,15 +308,19 @@ impl Shared {
 }
 
 impl State {
+    /// Notes what was found of an image, if it still runs.
+    fn was_read(&mut self, key: &(Store, Digest), layers: BTreeMap<PathBuf, bool>) {
+        if let Some(running) = self.running.get_mut(key) {
+            running.since = Instant::now();
+            running.layers = Some(layers);
+        }
+    }
+
     /// One image that is due.
     fn due(&self, every: Duration) -> Option<(Engines, Store, Image)> {
-        let is_due = |key: &(Store, Digest)| {
-            let read = self.read.get(key);
-            read.is_none_or(|read| read.at.elapsed() >= every)
-        };
-        let mut images = self.images.iter();
-        let ((store, _), image) = images.find(|(key, _)| is_due(key))?;
-        Some((self.engines.clone(), *store, *image))
+        let mut running = self.running.iter();
+        let ((store, _), due) = running.find(|(_, running)| running.wait(every).is_some())?;
+        Some((self.engines.clone(), *store, due.image))
     }
 }
 
@@ -329,4 +343,51 @@ fn sentence(layer: &Layer, differences: &Differences) -> String {
         layer.directory.display(),
         named.join(", ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::{Image, Slow, Store};
+    use crate::engine::Engines;
+    use crate::image::digest::{ChainId, Digest};
+
+    #[test]
+    fn whatever_is_not_known_to_be_intact_is_counted_as_something_else() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let slow = Slow::of(directory.path());
+        let image = |name: &str| {
+            let config = Digest::of(name.as_bytes());
+            let chain = ChainId::of_layers(&[config]).expect("it has a layer");
+            let image = Image {
+                config,
+                chain,
+                manifest: None,
+            };
+            ((Store::Docker, config), image)
+        };
+        let (found, lost, unread) = (image("found"), image("lost"), image("unread"));
+        slow.feed(&Engines::default(), [found, lost, unread].into());
+        assert_eq!(slow.layers(), None, "nothing is read");
+
+        let mut state = slow.shared.lock();
+        state.every = Some(Duration::from_secs(3600));
+        state.differing.insert("/differs".into(), String::new());
+        let layers = [("/intact", true), ("/differs", true), ("/odd", false)];
+        let layers = layers.map(|(path, compared)| (path.into(), compared));
+        state.was_read(&found.0, layers.into());
+        state.was_read(&lost.0, BTreeMap::new());
+        drop(state);
+        let counted = slow.layers().expect("they are read");
+        assert_eq!((counted.intact, counted.differing), (1, 1));
+        // That odd one, and the image without a layer to be found.
+        assert_eq!((counted.undecidable, counted.images_unread), (2, 1));
+
+        slow.feed(&Engines::default(), [unread].into());
+        let counted = slow.layers().expect("they are read");
+        assert_eq!((counted.intact, counted.undecidable), (0, 0));
+        assert_eq!(counted.images_unread, 1);
+    }
 }

@@ -59,7 +59,7 @@ pub struct Layers {
     pub intact: usize,
     /// Not what was unpacked.
     pub differing: usize,
-    /// Nobody can tell: `verify --deep` says why.
+    /// Nobody can tell: `verify --deep` says why. An image whose layers are not found counts as one.
     pub undecidable: usize,
     /// The images that run and whose layers are due to be read.
     pub images_unread: usize,

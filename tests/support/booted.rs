@@ -8,7 +8,7 @@ use super::package::{Suite, root};
 use super::scratch::Scratch;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Its own `/run`, so that nothing of nspawn's is left in this machine's, and cgroups of its own: two
@@ -49,7 +49,6 @@ done
 pub fn boot(scratch: &Scratch, suite: Suite) -> Machine {
     let base = scratch.folder("booted");
     fs::create_dir(base.join("layer")).unwrap();
-    let log = fs::File::create(base.join("console")).unwrap();
     let mut command = Command::new("sh");
     command
         .args(["-c", AROUND])
@@ -58,11 +57,8 @@ pub fn boot(scratch: &Scratch, suite: Suite) -> Machine {
         .env("LOWER", root(suite))
         // Newer systemds refuse cgroups of the first version.
         .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
-        .env("GROUPS_OF_OURS", groups(suite))
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log);
-    scratch.adopt("booted", command.spawn().unwrap());
+        .env("GROUPS_OF_OURS", groups(suite));
+    scratch.start("booted", &base.join("console"), &mut command);
     let begun = Instant::now();
     loop {
         if let Some(init) = init_of(&base.join("pid")) {

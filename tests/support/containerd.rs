@@ -5,7 +5,7 @@ use super::program;
 use super::scratch::Scratch;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Its root, and a client that works in Docker's namespace. It ends with its scratch folder.
@@ -19,16 +19,9 @@ pub fn containerd(scratch: &Scratch) -> (PathBuf, impl Fn(&[&str]) -> Ran + Sync
         base.join("state"),
     );
     fs::write(&config, text).unwrap();
-    let log = fs::File::create(base.join("log")).unwrap();
-    let child = Command::new(program("containerd"))
-        .arg("--config")
-        .arg(&config)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    scratch.adopt("containerd", child);
+    let mut server = Command::new(program("containerd"));
+    server.arg("--config").arg(&config);
+    scratch.start("containerd", &base.join("log"), &mut server);
     let ctr = move |args: &[&str]| {
         let address = address.to_str().unwrap();
         let mut client = command(program("ctr"), ["-a", address, "-n", "moby"]);

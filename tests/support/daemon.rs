@@ -6,7 +6,7 @@ use super::{binary, program};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// The daemon. It ends with its scratch folder.
@@ -49,10 +49,10 @@ impl Daemon {
     }
 
     fn spawn(&self, scratch: &Scratch, bin: &Path) {
-        let log = fs::File::create(self.base.join("log")).unwrap();
         let settings = self.base.join("daemon.json");
         fs::write(&settings, "{}").unwrap();
-        let child = Command::new(program("dockerd"))
+        let mut server = Command::new(program("dockerd"));
+        server
             .arg("--data-root")
             .arg(self.root())
             .arg("--exec-root")
@@ -73,13 +73,8 @@ impl Daemon {
                     "{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                     bin.display()
                 ),
-            )
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        scratch.adopt("dockerd", child);
+            );
+        scratch.start("dockerd", &self.base.join("log"), &mut server);
         let begun = Instant::now();
         while self.docker(&["version"]).code != 0 {
             let log = || fs::read_to_string(self.base.join("log")).unwrap_or_default();

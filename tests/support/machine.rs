@@ -9,7 +9,7 @@ use super::scratch::Scratch;
 use super::{binary, program};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -103,24 +103,19 @@ impl Machine {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("machine-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let base = scratch.folder(&name);
-        let log = fs::File::create(base.join("log")).unwrap();
         // `unshare` blocks the signal that ends it, so a shell beside it ends both.
         let outer = "unshare -m -p -f --kill-child sh -c \"$BOOT\" & child=$!\n\
                      trap 'kill -KILL $child' TERM\nwait $child";
-        let child = Command::new("sh")
+        let mut command = Command::new("sh");
+        command
             .args(["-c", outer])
             .current_dir(&base)
             .env("BOOT", BOOT)
             .env("T", scratch.path())
             .env("LOWER", root)
             .env("BINARY", binary())
-            .env("PODMAN", PODMAN)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        scratch.adopt(&name, child);
+            .env("PODMAN", PODMAN);
+        scratch.start(&name, &base.join("log"), &mut command);
         let ready = base.join("ready");
         let begun = Instant::now();
         while !ready.exists() {

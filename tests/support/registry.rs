@@ -4,7 +4,7 @@ use super::program;
 use super::scratch::Scratch;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// The registry. It ends with its scratch folder.
@@ -30,16 +30,9 @@ impl Registry {
             base.join("data").display()
         );
         fs::write(&config, text).unwrap();
-        let log = fs::File::create(base.join("log")).unwrap();
-        let child = Command::new(program("docker-registry"))
-            .arg("serve")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        scratch.adopt("registry", child);
+        let mut server = Command::new(program("docker-registry"));
+        server.arg("serve").arg(&config);
+        scratch.start("registry", &base.join("log"), &mut server);
         let begun = Instant::now();
         while TcpStream::connect(&address).is_err() {
             assert!(

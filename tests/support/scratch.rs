@@ -99,6 +99,16 @@ impl Scratch {
         path
     }
 
+    /// Starts what it ends before the folder is removed; what that says goes to `log`.
+    pub fn start(&self, name: &str, log: &Path, command: &mut Command) {
+        let log = fs::File::create(log).unwrap();
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        self.adopt(name, command.spawn().unwrap());
+    }
+
     /// Has the process ended before the folder is removed.
     pub fn adopt(&self, name: &str, child: Child) {
         fs::write(self.path.join("pids").join(name), child.id().to_string()).unwrap();
